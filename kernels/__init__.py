@@ -1,0 +1,90 @@
+"""The registry of kernels: arrays in, arrays out; no Tensor, no gradient tape.
+
+`kernels.conv2d(...)` is the conv2d of the backend in force. A backend is a module of flat functions, with the
+same names and arguments in each; what one lacks is taken from the next in BACKENDS, with one warning.
+Choose with `use_backend("reference")`, for good or in a `with` block, or with TINYMED_BACKEND before the first op.
+
+Derivatives are ops' business (`tinymed/ops`); a kernel called `..._grad` only adds up numbers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+BACKENDS = {  # in order of preference: the first that is available is the default
+    "numpy": "numpy_backend",
+    "reference": "reference",
+}
+
+NAMES = (
+    "matmul",
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
+    *("rnn", "rnn_grad", "lstm", "lstm_grad", "gru", "gru_grad"),
+    *("sgd_step", "adam_step", "rmsprop_step", "adagrad_step"),
+)
+
+_in_force = ""
+
+
+def load(name: str) -> ModuleType:
+    """The backend's module. Raises ValueError for a name that is none."""
+    if name not in BACKENDS:
+        raise ValueError(f"no backend is called {name!r}; there are: {', '.join(BACKENDS)}")
+    return importlib.import_module(f"tinymed.kernels.{BACKENDS[name]}")
+
+
+def available() -> dict[str, tuple[bool, str]]:
+    """For each backend: whether it can be used here, and why (not)."""
+    return {name: load(name).available() for name in BACKENDS}
+
+
+def get_backend() -> str:
+    """The name of the backend in force."""
+    if not _in_force:
+        _choose(os.environ.get("TINYMED_BACKEND") or next(n for n in BACKENDS if load(n).available()[0]))
+    return _in_force
+
+
+class use_backend:  # noqa: N801
+    """Compute with this backend from now on; as a context manager, until the block ends. Process-wide."""
+
+    def __init__(self, name: str) -> None:
+        self.before = get_backend()
+        _choose(name)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        _choose(self.before)
+
+
+def _choose(name: str) -> None:
+    """Make every kernel of NAMES an attribute of this module: a call costs no look-up."""
+    module = load(name)
+    usable, reason = module.available()
+    if not usable:
+        raise ValueError(f"the backend {name!r} cannot be used here: {reason}")
+    for kernel in NAMES:
+        globals()[kernel] = getattr(module, kernel, None) or _fallback(name, kernel)
+    globals()["_in_force"] = name
+
+
+def _fallback(name: str, kernel: str) -> Any:
+    for other in BACKENDS:
+        if other != name and load(other).available()[0] and hasattr(load(other), kernel):
+            warnings.warn(f"the backend {name!r} has no {kernel}; {other!r} computes it", stacklevel=4)
+            return getattr(load(other), kernel)
+    raise NotImplementedError(f"no backend has the kernel {kernel}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES or _in_force:
+        raise AttributeError(f"module 'tinymed.kernels' has no attribute {name!r}")
+    get_backend()
+    return globals()[name]

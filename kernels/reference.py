@@ -1,0 +1,176 @@
+"""The article's sums as plain loops: the oracle for every fast kernel, and lesson one.
+
+Each function says what it computes in the letters of its formula, and then computes just that, one number at
+a time. Nothing here is fast. `tinymed.use_backend("reference")` runs a whole network on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinymed.kernels.reference_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
+from tinymed.kernels.reference_recurrent import gru, gru_grad, lstm, lstm_grad, rnn, rnn_grad
+from tinymed.kernels.shapes import ConvShape, PoolShape
+
+__all__ = [
+    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_input_grad",
+    "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
+    "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+]  # fmt: skip
+
+
+def available() -> tuple[bool, str]:
+    return True, "plain Python loops, for reading and checking"
+
+
+# ---------------------------------------------------------------- the fully connected layer (article 3.1.2)
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y[i,j] = Σ_k a[i,k] · b[k,j], for every matrix of a stack"""
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = np.broadcast_to(a, stack + a.shape[-2:])
+    b = np.broadcast_to(b, stack + b.shape[-2:])
+    y = np.zeros((*stack, a.shape[-2], b.shape[-1]), np.result_type(a, b))
+    for at in np.ndindex(stack):
+        for i in range(a.shape[-2]):
+            for j in range(b.shape[-1]):
+                for k in range(a.shape[-1]):
+                    y[(*at, i, j)] += a[(*at, i, k)] * b[(*at, k, j)]
+    return y
+
+
+# ---------------------------------------------------------------- convolution (article 4.1.1)
+
+
+def products(s: ConvShape) -> Iterator[tuple[tuple, tuple, tuple]]:
+    """Every product of the convolution once, as three places: y[n,o,i,j] gains w[o,c,u,v] · x[n,k,h,q].
+
+    The forward sum and both gradients run over these same products; they differ in what is added to what.
+    """
+    channels = s.C // s.G
+    for n in range(s.N):
+        for o in range(s.O):
+            group = o // (s.O // s.G)
+            for i in range(s.OH):
+                for j in range(s.OW):
+                    for c in range(channels):
+                        for u in range(s.KH):
+                            for v in range(s.KW):
+                                h = i * s.SH + u * s.DH - s.PH
+                                q = j * s.SW + v * s.DW - s.PW
+                                if 0 <= h < s.H and 0 <= q < s.W:  # padding is 0 and adds nothing
+                                    yield (n, o, i, j), (o, c, u, v), (n, group * channels + c, h, q)
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> np.ndarray:
+    """y[n,o,i,j] = b[o] + Σ_c Σ_u Σ_v  w[o,c,u,v] · x[n,c, i·s+u·d−p, j·s+v·d−p]"""
+    y = np.zeros(s.y, x.dtype)
+    for at_y, at_w, at_x in products(s):
+        y[at_y] += w[at_w] * x[at_x]
+    for o in range(s.O if b is not None else 0):
+        y[:, o] += b[o]
+    return y
+
+
+def conv2d_input_grad(g: np.ndarray, w: np.ndarray, s: ConvShape) -> np.ndarray:
+    """∂L/∂x: each x receives w · g from every y that it was a part of"""
+    gx = np.zeros(s.x, g.dtype)
+    for at_y, at_w, at_x in products(s):
+        gx[at_x] += w[at_w] * g[at_y]
+    return gx
+
+
+def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray:
+    """∂L/∂w: each w receives x · g from every product that it was a part of"""
+    gw = np.zeros(s.w, x.dtype)
+    for at_y, at_w, at_x in products(s):
+        gw[at_w] += x[at_x] * g[at_y]
+    return gw
+
+
+# ---------------------------------------------------------------- pooling (article 4.1.2)
+
+
+def windows(s: PoolShape) -> Iterator[tuple[tuple, list[tuple[int, tuple]]]]:
+    """For each output its place and its window: (number u·KW + v, place in x) of every cell inside the image."""
+    for n in range(s.N):
+        for c in range(s.C):
+            for i in range(s.OH):
+                for j in range(s.OW):
+                    cells = []
+                    for u in range(s.KH):
+                        for v in range(s.KW):
+                            h = i * s.SH + u * s.DH - s.PH
+                            q = j * s.SW + v * s.DW - s.PW
+                            if 0 <= h < s.H and 0 <= q < s.W:
+                                cells.append((u * s.KW + v, (n, c, h, q)))
+                    yield (n, c, i, j), cells
+
+
+def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
+    """y = max of the window, and which of its cells that was (the first of several)"""
+    y, where = np.empty(s.y, x.dtype), np.empty(s.y, np.int32)
+    for at, cells in windows(s):
+        where[at], best = cells[0]
+        for number, cell in cells[1:]:
+            if x[cell] > x[best] or np.isnan(x[cell]):
+                where[at], best = number, cell
+        y[at] = x[best]
+    return y, where
+
+
+def max_pool2d_grad(g: np.ndarray, where: np.ndarray, s: PoolShape) -> np.ndarray:
+    """∂L/∂x: the winner of each window receives its g, the others nothing"""
+    gx = np.zeros(s.x, g.dtype)
+    for at, cells in windows(s):
+        gx[dict(cells)[int(where[at])]] += g[at]
+    return gx
+
+
+def avg_pool2d(x: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
+    """y = 1/k Σ of the window, k = count[i,j]"""
+    count = np.broadcast_to(count, (s.OH, s.OW))
+    y = np.zeros(s.y, x.dtype)
+    for at, cells in windows(s):
+        for _, cell in cells:
+            y[at] += x[cell]
+        y[at] /= count[at[2:]]
+    return y
+
+
+def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
+    """∂L/∂x: every cell of a window receives g/k"""
+    count = np.broadcast_to(count, (s.OH, s.OW))
+    gx = np.zeros(s.x, g.dtype)
+    for at, cells in windows(s):
+        for _, cell in cells:
+            gx[cell] += g[at] / count[at[2:]]
+    return gx
+
+
+# ---------------------------------------------------------------- activations (article 1.4.3)
+
+
+def relu(x: float) -> float:
+    """max(0, x)"""
+    return x if x > 0 else 0.0
+
+
+def relu6(x: float) -> float:
+    """min(max(0, x), 6)"""
+    return min(relu(x), 6.0)
+
+
+def sigmoid(x: float) -> float:
+    """σ(x) = 1 / (1 + e⁻ˣ), written for x < 0 as eˣ / (1 + eˣ), which cannot overflow"""
+    return 1 / (1 + np.exp(-x)) if x >= 0 else np.exp(x) / (1 + np.exp(x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """y[i] = e^x[i] / Σ_j e^x[j], with the largest x taken out first, which changes no quotient"""
+    top = max(x)
+    total = sum(np.exp(xj - top) for xj in x)
+    return np.array([np.exp(xi - top) / total for xi in x])

@@ -1,0 +1,215 @@
+"""Every layer and loss against PyTorch's: its state loaded as it is, then outputs and gradients."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import tinymed
+from tinymed import nn
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+
+L, I, V = (3, 4, 9), (3, 4, 9, 8), (2, 4, 5, 6, 7)  # a signal, an image, a volume
+
+LAYERS = [
+    ("Linear", (5, 3), {}, (2, 4, 5)),
+    ("Linear", (5, 3), {"bias": False}, (5,)),
+    ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1}, L),
+    ("Conv1d", (4, 6, 3), {"padding": "same", "dilation": 2}, L),
+    ("Conv2d", (4, 6, (3, 2)), {"stride": (2, 1), "padding": (1, 0)}, I),
+    ("Conv2d", (4, 6, 3), {"groups": 2, "bias": False}, I),
+    ("Conv2d", (4, 6, 3), {"padding": "same", "dilation": (1, 2)}, I),
+    ("Conv2d", (4, 6, 3), {"padding": "valid"}, I[1:]),
+    ("Conv3d", (4, 6, (1, 2, 3)), {"padding": (0, 1, 1)}, V),
+    ("ConvTranspose1d", (4, 6, 3), {"stride": 2, "output_padding": 1}, L),
+    ("ConvTranspose2d", (4, 6, (2, 3)), {"stride": (2, 1), "padding": 1, "groups": 2}, I),
+    ("ConvTranspose2d", (4, 6, 3), {"stride": 3, "output_padding": (1, 2), "dilation": 2, "bias": False}, I),
+    ("ConvTranspose3d", (4, 2, 2), {"stride": 2, "padding": 1}, V),
+    ("MaxPool1d", (3,), {"stride": 2, "padding": 1}, L),
+    ("MaxPool2d", (2,), {}, I),
+    ("MaxPool2d", ((3, 2),), {"stride": (1, 2), "padding": (1, 0), "dilation": 2}, I),
+    ("MaxPool2d", (3,), {"stride": 2, "ceil_mode": True}, I),
+    ("MaxPool3d", (2,), {}, V),
+    ("AvgPool1d", (3,), {"padding": 1}, L),
+    ("AvgPool2d", (3, 2, 1), {"count_include_pad": False, "ceil_mode": True}, I),
+    ("AvgPool3d", ((1, 2, 3),), {}, V),
+    ("AdaptiveAvgPool1d", (4,), {}, L),
+    ("AdaptiveAvgPool2d", ((3, None),), {}, I),
+    ("AdaptiveAvgPool3d", (1,), {}, V),
+    ("AdaptiveMaxPool1d", (4,), {}, L),
+    ("AdaptiveMaxPool2d", ((2, 3),), {}, I),
+    ("AdaptiveMaxPool3d", ((2, 1, 3),), {}, V),
+    ("BatchNorm1d", (4,), {}, (6, 4)),
+    ("BatchNorm1d", (4,), {"momentum": None, "eps": 1e-3}, L),
+    ("BatchNorm2d", (4,), {"momentum": 0.3}, I),
+    ("BatchNorm2d", (4,), {"affine": False}, I),
+    ("BatchNorm2d", (4,), {"track_running_stats": False}, I),
+    ("BatchNorm3d", (4,), {}, V),
+    ("LayerNorm", ((9, 8),), {"eps": 1e-3}, I),
+    ("LayerNorm", (8,), {"bias": False}, I),
+    ("LayerNorm", (8,), {"elementwise_affine": False}, I),
+    ("GroupNorm", (2, 4), {}, I),
+    ("GroupNorm", (4, 4), {"affine": False}, L),
+    ("Flatten", (), {}, I),
+    ("Flatten", (1, 2), {}, I),
+    ("Unflatten", (1, (2, 2)), {}, I),
+    ("Identity", (1, 2), {"anything": 3}, L),
+    ("Upsample", (), {"scale_factor": 2.0}, I),
+    ("Upsample", ((4, 20),), {}, I),
+    ("ReLU", (), {}, L),
+    ("ReLU6", (), {}, L),
+    ("LeakyReLU", (0.2,), {}, L),
+    ("ELU", (0.7,), {}, L),
+    ("GELU", (), {}, L),
+    ("GELU", (), {"approximate": "tanh"}, L),
+    ("SiLU", (), {}, L),
+    ("Softplus", (2.0, 5.0), {}, L),
+    ("Sigmoid", (), {}, L),
+    ("Tanh", (), {}, L),
+    ("Softmax", (1,), {}, L),
+    ("LogSoftmax", (-1,), {}, L),
+]
+
+
+def said(theirs):
+    """PyTorch's repr, without the bias that newer versions print of normalisation."""
+    return re.sub(r"(affine=\w+), bias=\w+", r"\1", repr(theirs))
+
+
+def close(ours, theirs):
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS)
+def test_layer_is_pytorchs(name, args, kwargs, shape):
+    torch.manual_seed(0)
+    theirs = getattr(torch.nn, name)(*args, **kwargs)
+    for p in theirs.parameters():  # normalisation starts from ones and zeros, which would hide much
+        torch.nn.init.normal_(p)
+    ours = getattr(nn, name)(*args, **kwargs)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.double(), ours.double()
+    ours.load_state_dict(theirs.state_dict())
+    x = 4 * np.random.default_rng(1).standard_normal(shape)
+    for mode in (True, True, False):  # twice in training: running statistics move on
+        ours.train(mode), theirs.train(mode)
+        a, b = tinymed.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        y, z = ours(a), theirs(b)
+        close(y, z)
+        g = np.random.default_rng(2).standard_normal(y.shape)
+        ours.zero_grad(), theirs.zero_grad()
+        y.backward(tinymed.tensor(g)), z.backward(torch.tensor(g))
+        close(a.grad, b.grad)
+        for p, q in zip(ours.parameters(), theirs.parameters()):
+            close(p.grad, q.grad)
+    for key, value in theirs.state_dict().items():
+        close(ours.state_dict()[key], value)
+    if name != "AvgPool1d":  # of which PyTorch prints tuples
+        assert repr(ours) == said(theirs)
+
+
+def test_embedding_is_pytorchs():
+    theirs = torch.nn.Embedding(7, 3, padding_idx=-2).double()
+    ours = nn.Embedding(7, 3, padding_idx=-2).double()
+    assert (ours.weight.array[5] == 0).all()
+    ours.load_state_dict(theirs.state_dict())
+    x = np.array([[1, 5, 6], [0, 1, 1]])
+    y, z = ours(tinymed.tensor(x)), theirs(torch.tensor(x))
+    close(y, z)
+    (y * y).sum().backward(), (z * z).sum().backward()
+    close(ours.weight.grad, theirs.weight.grad)
+    assert repr(ours) == said(theirs)
+
+
+SCORES = np.random.default_rng(3).standard_normal((6, 4))
+TARGETS = np.random.default_rng(4).standard_normal((6, 4))
+CHANCES = 1 / (1 + np.exp(-TARGETS))
+CLASSES = np.array([0, 3, 1, 1, 2, 0])
+WEIGHT = np.array([1.0, 0.5, 2.0, 0.1])
+
+LOSSES = [
+    ("MSELoss", {}, SCORES, TARGETS),
+    ("L1Loss", {"reduction": "sum"}, SCORES, TARGETS),
+    ("SmoothL1Loss", {"beta": 0.5}, SCORES, TARGETS),
+    ("CrossEntropyLoss", {}, SCORES, CLASSES),
+    ("CrossEntropyLoss", {"weight": WEIGHT, "ignore_index": 1, "label_smoothing": 0.1}, SCORES, CLASSES),
+    ("CrossEntropyLoss", {"weight": WEIGHT, "reduction": "none"}, SCORES, CHANCES),
+    ("NLLLoss", {"weight": WEIGHT, "reduction": "sum"}, SCORES, CLASSES),
+    ("BCELoss", {"weight": CHANCES}, CHANCES, CHANCES[::-1].copy()),
+    ("BCEWithLogitsLoss", {"pos_weight": WEIGHT, "weight": CHANCES}, SCORES, CHANCES),
+    ("KLDivLoss", {"reduction": "batchmean"}, SCORES, CHANCES),
+    ("KLDivLoss", {"log_target": True}, SCORES, TARGETS),
+]
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize(("name", "kwargs", "x", "t"), LOSSES)
+def test_loss_is_pytorchs(name, kwargs, x, t):
+    def made(module, tensor):
+        return module(**{k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
+
+    ours, theirs = made(getattr(nn, name), tinymed.tensor), made(getattr(torch.nn, name), torch.tensor)
+    a, b = tinymed.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = ours(a, tinymed.tensor(t)), theirs(b, torch.tensor(t))
+    close(y, z)
+    y.sum().backward(), z.sum().backward()
+    close(a.grad, b.grad)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+
+
+def test_dropout_drops_in_training_only():
+    tinymed.manual_seed(0)
+    layer, x = nn.Dropout(0.25), tinymed.ones(100, 100)
+    y = layer(x).numpy()
+    assert set(np.unique(y)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((y == 0).mean() - 0.25) < 0.02
+    assert layer.eval()(x) is x
+
+
+def test_the_articles_blocks():
+    block = nn.ConvReLU6Pool(1, 2, 3, padding=1, pool_size=(2, 4))
+    assert list(block.state_dict()) == ["conv.weight", "conv.bias"]
+    x = 20 * tinymed.randn(3, 1, 8, 8)
+    y = block(x)
+    assert y.shape == (3, 2, 4, 2)
+    by_hand = nn.MaxPool2d((2, 4))(nn.ReLU6()(block.conv(x)))
+    np.testing.assert_array_equal(y.detach().numpy(), by_hand.detach().numpy())
+    assert y.detach().numpy().max() == 6
+    assert nn.ConvReLU6(1, 2, 3, stride=2)(x).shape == (3, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(0, 2), "Linear: in_features must be a whole number of at least 1, got 0"),
+        (lambda: nn.Linear(2.0, 2), "got 2.0"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), r"groups \(=2\) must divide in_channels \(=3\)"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), r"groups \(=2\) must divide out_channels \(=3\)"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "Conv2d: kernel_size must be one whole number or 2 of them"),
+        (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size must be at least 1, got 0"),
+        (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride must be at least 1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding=-1), "Conv2d: padding must be at least 0"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), 'padding is a size, "same" or "valid"'),
+        (lambda: nn.Conv2d(3, 4, 3, padding="same", stride=2), 'padding "same" needs stride 1'),
+        (lambda: nn.MaxPool2d(2, padding=2), "padding 2 is more than half the window 2"),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d: "),
+        (lambda: nn.Dropout(1.5), "between 0 and 1, got 1.5"),
+        (lambda: nn.GroupNorm(3, 4), r"groups \(=3\) must divide num_channels \(=4\)"),
+        (lambda: nn.BatchNorm2d(-1), "num_features must be a whole number"),
+        (lambda: nn.Embedding(4, 2, padding_idx=4), "padding_idx 4 is no row of a table of 4"),
+        (lambda: nn.MSELoss(reduction="avg"), "reduction is one of none, mean, sum, got 'avg'"),
+        (lambda: nn.GELU("fast"), "got 'fast'"),
+        (lambda: nn.Upsample(), "give size or scale_factor"),
+        (lambda: nn.Upsample(2, mode="bicubic"), "got 'bicubic'"),
+        (lambda: nn.BatchNorm2d(3)(tinymed.ones(2, 3)), r"expected x \(N,C,H,W\) with C = 3, got x \(2, 3\)"),
+    ],
+)
+def test_bad_sizes_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,271 @@
+"""Reverse-mode differentiation: Function, the backward sweep, and the switches around them.
+
+A Function is one op. Calling `apply` runs its forward on plain arrays and, if a gradient is wanted, keeps the
+Function as the `grad_fn` of what came out. `backward` walks those Functions from the newest to the oldest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from typing import Any
+
+import numpy as np
+
+from tinymed.tensor import Tensor, method
+
+
+class _Modes(threading.local):
+    grad = True
+    anomaly = False
+
+
+modes = _Modes()
+_order = itertools.count()
+
+
+class Function:
+    """One op: `forward` takes arrays and returns arrays, `backward` takes ∂L/∂outputs and returns ∂L/∂inputs.
+
+    `self` is called `ctx`, as in PyTorch: it is the place to keep what backward needs.
+
+        class Mul(Function):
+            def forward(ctx, a, b):
+                ctx.a, ctx.b = a, b
+                return a * b
+            def backward(ctx, g):
+                return g * ctx.b, g * ctx.a
+
+    backward returns one gradient for each argument of forward, in order (None for what has none; trailing
+    Nones may be left out). It may return a gradient of the *broadcast* shape: the sweep sums it back.
+    `ctx.needs[k]` tells whether argument k wants one at all. With several outputs, a gradient that nobody
+    asked for arrives as None.
+    """
+
+    inputs: Any = None  # the Tensors it was applied to, until the sweep has passed
+
+    is_view = False  # whether the output shares its first input's memory
+
+    def forward(ctx, *args: Any) -> Any:
+        raise NotImplementedError
+
+    def backward(ctx, *grads: Any) -> Any:
+        raise NotImplementedError(f"{type(ctx).__name__} has no gradient")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run forward on the arrays inside `args`; Tensors come back, with a graph if one is needed."""
+        ctx = cls()
+        ctx.needs = [isinstance(a, Tensor) and a.requires_grad for a in args]
+        result = ctx.forward(*[a.array if isinstance(a, Tensor) else a for a in args])
+        results = result if type(result) is tuple else (result,)
+        outputs = [Tensor(np.asarray(r)) for r in results]  # a sum over all may be a NumPy scalar
+        if modes.anomaly:
+            ctx.shapes = [a.shape for a in args if isinstance(a, Tensor)]
+            ctx.where = "".join(traceback.format_stack(limit=8)[:-1])
+            _refuse_non_finite(ctx, "forward", [out.array for out in outputs])
+        if cls.is_view:
+            outputs[0]._version = args[0]._version
+        if modes.grad and True in ctx.needs:
+            ctx.order = next(_order)
+            ctx.inputs = [a if isinstance(a, Tensor) else None for a in args]
+            ctx.written = sum(t._version[0] for t in ctx.inputs if t is not None)
+            ctx.n_outputs, ctx.hooks = len(outputs), []
+            for nr, out in enumerate(outputs):
+                if out.dtype.kind == "f":
+                    out.requires_grad, out.grad_fn, out.output_nr = True, ctx, nr
+        return tuple(outputs) if type(result) is tuple else outputs[0]
+
+    def __repr__(ctx) -> str:
+        return f"<{type(ctx).__name__}>"
+
+    # ---------------------------------------------------------------- what the sweep does with one op
+
+    def input_gradients(ctx, grads: list) -> list:
+        """∂L/∂input for each argument: of the input's own shape and dtype, None where none is wanted."""
+        if ctx.written != sum(t._version[0] for t in ctx.inputs if t is not None):
+            raise ValueError(
+                f"an input of {type(ctx).__name__} was changed in place between forward and backward, "
+                "so its gradient would be wrong; work on a copy: x.clone()"
+            )
+        found = ctx.backward(*grads)
+        found = list(found) if type(found) is tuple else [found]
+        found += [None] * (len(ctx.inputs) - len(found))
+        for k, tensor in enumerate(ctx.inputs):
+            found[k] = _fitted(ctx, k, found[k], tensor) if ctx.needs[k] and found[k] is not None else None
+        if modes.anomaly:
+            _refuse_non_finite(ctx, "backward", [g for g in found if g is not None])
+        return found
+
+    def free(ctx) -> None:
+        """Drop all that forward kept."""
+        ctx.__dict__.clear()
+        ctx.inputs = None
+
+
+def _fitted(ctx: Function, k: int, g: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """g as the gradient of input k: summed back over broadcast axes, and refused if it does not fit."""
+    if g.shape != tensor.shape:
+        g = unbroadcast(g, tensor.shape)
+        if g.shape != tensor.shape:
+            raise AssertionError(
+                f"{type(ctx).__name__}.backward gave a gradient of shape {g.shape} "
+                f"for its input {k} of shape {tensor.shape}"
+            )
+    return g if g.dtype == tensor.dtype else g.astype(tensor.dtype)
+
+
+def unbroadcast(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum a gradient over the axes along which its input, of the given shape, was broadcast."""
+    lead = g.ndim - len(shape)
+    if lead > 0:
+        g = g.sum(axis=tuple(range(lead)))
+    stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
+    return g.sum(axis=stretched, keepdims=True) if stretched else g
+
+
+# -------------------------------------------------------------------- the backward sweep
+
+
+@method()
+def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Add ∂self/∂leaf to the `.grad` of every leaf that self was made from.
+
+    gradient      ∂L/∂self, of self's shape; may be left out where self has one element
+    retain_graph  keep what forward stored, so that backward can be called again
+
+    An op is made after its inputs. So, going from the newest Function to the oldest, every gradient that
+    flows into an op has arrived before the op is visited: a topological order, without recursion.
+    """
+    if not self.requires_grad:
+        raise ValueError(
+            "backward() on a tensor with no graph: nothing that it was made from requires grad; "
+            "make a leaf with requires_grad=True, and mind no_grad() and detach()"
+        )
+    seed = _seed(self, gradient)
+    arrived: dict[Function, list] = {}
+    leaves: dict[Tensor, np.ndarray] = {}
+
+    def arrive(tensor: Tensor, g: np.ndarray) -> None:
+        if (fn := tensor.grad_fn) is None:
+            leaves[tensor] = leaves[tensor] + g if tensor in leaves else g
+        else:
+            slots = arrived.setdefault(fn, [None] * fn.n_outputs)
+            before = slots[tensor.output_nr]
+            slots[tensor.output_nr] = g if before is None else before + g
+
+    arrive(self, seed)
+    for ctx in _newest_first(self.grad_fn):
+        grads = arrived.pop(ctx, None)
+        if grads is None:  # nothing flowed here: every gradient on the way was None
+            continue
+        for nr, hook in ctx.hooks:
+            if grads[nr] is not None:
+                grads[nr] = _hooked(hook, grads[nr])
+        for tensor, g in zip(ctx.inputs, ctx.input_gradients(grads)):
+            if g is not None:
+                arrive(tensor, g)
+        if not retain_graph:
+            ctx.free()
+    for leaf, g in leaves.items():
+        for hook in leaf._hooks or ():
+            g = _hooked(hook, g)
+        # a copy: an op may have passed one array on to several inputs, and a user may scale .grad in place
+        leaf.grad = Tensor(np.array(g, order="C") if leaf.grad is None else leaf.grad.array + g)
+
+
+def _newest_first(root: Function | None) -> list[Function]:
+    """Every Function that root was made from, itself included, the newest first."""
+    seen, stack = {root}, [root]
+    while stack:
+        ctx = stack.pop()
+        if ctx is None:
+            continue
+        if ctx.inputs is None:
+            raise ValueError(
+                "backward through the same graph a second time: what it had kept was freed by the first; "
+                "call backward(retain_graph=True) the first time"
+            )
+        for tensor in ctx.inputs:
+            if tensor is not None and tensor.grad_fn not in seen:
+                seen.add(tensor.grad_fn)
+                stack.append(tensor.grad_fn)
+    return sorted((ctx for ctx in seen if ctx is not None), key=lambda ctx: ctx.order, reverse=True)
+
+
+def _seed(root: Tensor, gradient: Any) -> np.ndarray:
+    if gradient is None:
+        if root.numel() != 1:
+            raise ValueError(
+                f"backward() without a gradient needs one element, got shape {root.shape}; "
+                "sum or average the loss first, or pass ∂L/∂self of that shape"
+            )
+        return np.ones_like(root.array)
+    g = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient, dtype=root.dtype)
+    if g.shape != root.shape:
+        raise ValueError(f"backward(gradient): expected shape {root.shape}, as of the tensor itself, got {g.shape}")
+    return g
+
+
+def _hooked(hook: Callable, g: np.ndarray) -> np.ndarray:
+    replaced = hook(Tensor(g))
+    return g if replaced is None else replaced.array
+
+
+# -------------------------------------------------------------------- switches
+
+
+class _Switch(ContextDecorator):
+    """Sets one mode of this thread inside a `with` block or a decorated function."""
+
+    def __init__(self, mode: str, value: bool) -> None:
+        self.mode, self.value, self.before = mode, value, []
+
+    def __enter__(self) -> None:
+        self.before.append(getattr(modes, self.mode))
+        setattr(modes, self.mode, self.value)
+
+    def __exit__(self, *exc: object) -> None:
+        setattr(modes, self.mode, self.before.pop())
+
+
+class no_grad(_Switch):  # noqa: N801
+    """No graph is built inside: for inference, and for changing parameters in place."""
+
+    def __init__(self) -> None:
+        super().__init__("grad", False)
+
+
+class enable_grad(_Switch):  # noqa: N801
+    """Builds graphs again inside a no_grad block."""
+
+    def __init__(self) -> None:
+        super().__init__("grad", True)
+
+
+class detect_anomaly(_Switch):  # noqa: N801
+    """Checks every op, forward and backward, for NaN and infinity, and names the first that makes one.
+
+    Raises FloatingPointError with the op, the shapes of its inputs and, inside a module, the layer's path.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("anomaly", True)
+
+
+def is_grad_enabled() -> bool:
+    return modes.grad
+
+
+def _refuse_non_finite(ctx: Function, phase: str, results: list[np.ndarray]) -> None:
+    for result in results:
+        if result.dtype.kind == "f" and not np.isfinite(result).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(result))[0])
+            where = f"\nThe op was called here:\n{ctx.where}" if phase == "backward" else ""
+            raise FloatingPointError(
+                f"{type(ctx).__name__} {phase} gave {result[at]} at index {list(at)} of shape {result.shape}, "
+                f"from inputs of shapes {', '.join(str(s) for s in ctx.shapes)}{where}"
+            )

@@ -1,0 +1,23 @@
+"""Dropout: in training some activations are left out at random."""
+
+from __future__ import annotations
+
+from tinymed.nn import functional as F
+from tinymed.nn.module import Module
+from tinymed.tensor import Tensor
+
+
+class Dropout(Module):
+    """In training y = x / (1 − p), or 0 with probability p; in eval y = x        (Srivastava et al. 2014)"""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: the probability p must be between 0 and 1, got {p}")
+        self.p = p
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,295 @@
+"""Convolution, as all deep-learning libraries compute it: cross-correlation (the kernel is not flipped).
+
+Only two dimensions are computed by kernels. One dimension is an image of height 1; three are a sum of
+two-dimensional convolutions, one for each layer of the kernel's depth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinymed import kernels
+from tinymed.autograd import Function
+from tinymed.kernels.shapes import ConvShape, conv_shape
+from tinymed.ops.shape import pad
+from tinymed.tensor import Tensor
+
+
+class Conv2d(Function):
+    """y[n,o,i,j] = b[o] + Σ_c Σ_u Σ_v  w[o,c,u,v] · x[n,c, i·s+u·d−p, j·s+v·d−p]        (article 4.1.1)
+
+    x (N,C,H,W) * w (O,C/g,KH,KW) + b (O) → y (N,O,OH,OW)
+    ∂L/∂x: g spread back over every window it came from;  ∂L/∂w: windows of x weighted by g;  ∂L/∂b: g summed
+    """
+
+    def forward(ctx, x, w, b, shape):
+        ctx.x, ctx.w, ctx.shape = x, w, shape
+        return kernels.conv2d(x, w, b, shape)
+
+    def backward(ctx, g):
+        gx = kernels.conv2d_input_grad(g, ctx.w, ctx.shape) if ctx.needs[0] else None
+        gw = kernels.conv2d_weight_grad(ctx.x, g, ctx.shape) if ctx.needs[1] else None
+        return gx, gw, g.sum(axis=(0, 2, 3)) if ctx.needs[2] else None
+
+
+class ConvTranspose2d(Function):
+    """Convolution's ∂L/∂x as a layer: each x[n,c,i,j] lays a copy of w[c], weighted by it, onto y
+
+    x (N,C,H,W), w (C,O/g,KH,KW), b (O) → y (N,O,OH,OW), with `shape` that of the convolution y → x
+    ∂L/∂x is that convolution of g;  ∂L/∂w its ∂L/∂w, with x and g in each other's place        (Dumoulin & Visin 2016)
+    """
+
+    def forward(ctx, x, w, b, shape):
+        ctx.x, ctx.w, ctx.shape = x, w, shape
+        y = kernels.conv2d_input_grad(x, w, shape)
+        return y if b is None else y + b[:, None, None]
+
+    def backward(ctx, g):
+        gx = kernels.conv2d(g, ctx.w, None, ctx.shape) if ctx.needs[0] else None
+        gw = kernels.conv2d_weight_grad(g, ctx.x, ctx.shape) if ctx.needs[1] else None
+        return gx, gw, g.sum(axis=(0, 2, 3)) if ctx.needs[2] else None
+
+
+def spatial(name: str, what: str, value: Any, n: int) -> tuple[int, ...]:
+    """A number, or one number for each of n space axes, as a tuple of n."""
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * n
+    if len(values) == 1:
+        values *= n
+    if len(values) != n or not all(isinstance(v, int | np.integer) for v in values):
+        raise ValueError(f"{name}: {what} must be one whole number or {n} of them, got {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def batched(name: str, x: Tensor, n: int) -> tuple[Tensor, bool]:
+    """x with a batch axis, and whether it had none. Raises ValueError unless x has n space axes."""
+    letters = "DHW"[3 - n :] if n > 1 else "L"
+    if x.ndim not in (n + 1, n + 2):
+        axes = "(N,C," + ",".join(letters) + ")"
+        cure = f"; add the missing axes, such as x.reshape(1, 1, {', '.join(map(str, x.shape[-n:]))})"
+        raise ValueError(f"{name}: expected x {axes}, got {x.shape}{cure if x.ndim <= n else ''}")
+    return (x.unsqueeze(0), True) if x.ndim == n + 1 else (x, False)
+
+
+def _same_dtype(name: str, x: Tensor, w: Tensor) -> None:
+    if x.dtype != w.dtype:
+        cure = "x.float() / 255 for pictures" if x.dtype == np.uint8 else f"x.to(tinymed.{w.dtype})"
+        raise TypeError(f"{name}: x is {x.dtype} and w is {w.dtype}; convert one of them: {cure}")
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slides O kernels over an image (article 4.1.1).
+
+    input (N,C,H,W) or (C,H,W), weight (O,C/groups,KH,KW), bias (O) → (N,O,OH,OW);
+    stride, padding and dilation are a number or a pair, padding also "same" or "valid".
+    OH = ⌊(H + 2·padding − dilation·(KH−1) − 1) / stride⌋ + 1. Raises ValueError for sizes that do not fit.
+    """
+    x, single = batched("conv2d", input, 2)
+    _same_dtype("conv2d", x, weight)
+    shape = conv_shape(
+        x.shape,
+        weight.shape,
+        spatial("conv2d", "stride", stride, 2),
+        padding if isinstance(padding, str) else spatial("conv2d", "padding", padding, 2),
+        spatial("conv2d", "dilation", dilation, 2),
+        groups,
+    )
+    _fitting_bias("conv2d", bias, shape.O)
+    y = Conv2d.apply(x, weight, bias, shape)
+    return y.squeeze(0) if single else y
+
+
+def _fitting_bias(name: str, bias: Tensor | None, O: int) -> None:
+    if bias is not None and bias.shape != (O,):
+        raise ValueError(f"{name}: {O} channels out need a bias of shape ({O},), got {bias.shape}")
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slides O kernels along a signal: conv2d over an image of height 1.
+
+    input (N,C,L) or (C,L), weight (O,C/groups,K), bias (O) → (N,O,OL)
+    """
+    x, single = batched("conv1d", input, 1)
+    if weight.ndim != 3:
+        raise ValueError(f"conv1d: expected w (O,C/groups,K), got {weight.shape}")
+    y = conv2d(
+        x.unsqueeze(2),
+        weight.unsqueeze(2),
+        bias,
+        (1, *spatial("conv1d", "stride", stride, 1)),
+        padding if isinstance(padding, str) else (0, *spatial("conv1d", "padding", padding, 1)),
+        (1, *spatial("conv1d", "dilation", dilation, 1)),
+        groups,
+    ).squeeze(2)
+    return y.squeeze(0) if single else y
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slides O kernels through a volume: Σ over the kernel's depth of conv2d on the layers it meets.
+
+    input (N,C,D,H,W) or (C,D,H,W), weight (O,C/groups,KD,KH,KW), bias (O) → (N,O,OD,OH,OW)
+    """
+    x, single = batched("conv3d", input, 3)
+    if weight.ndim != 5:
+        raise ValueError(f"conv3d: expected w (O,C/groups,KD,KH,KW), got {weight.shape}")
+    SD, *stride2 = spatial("conv3d", "stride", stride, 3)
+    DD, *dilation2 = spatial("conv3d", "dilation", dilation, 3)
+    KD = weight.shape[2]
+    if isinstance(padding, str):
+        after = DD * (KD - 1) if padding == "same" else 0
+        before, padding2 = after // 2, padding
+        after -= before
+    else:
+        before, *padding2 = spatial("conv3d", "padding", padding, 3)
+        after = before
+    OD = (x.shape[2] + before + after - DD * (KD - 1) - 1) // SD + 1
+    if OD < 1 or SD < 1:
+        raise ValueError(
+            f"conv3d: a kernel of depth {KD} does not fit x {x.shape} (w {weight.shape}, stride {stride}, "
+            f"padding {padding}, dilation {dilation})"
+        )
+    x = pad(x, (0, 0, 0, 0, before, after)) if before or after else x
+    total = None
+    for k in range(KD):
+        layers = x[:, :, k * DD : k * DD + (OD - 1) * SD + 1 : SD].transpose(1, 2)  # (N,OD,C,H,W)
+        y = conv2d(layers.flatten(0, 1), weight[:, :, k], bias if k == 0 else None, stride2, padding2, dilation2, groups)
+        total = y if total is None else total + y
+    y = total.unflatten(0, (-1, OD)).transpose(1, 2)
+    return y.squeeze(0) if single else y
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """conv2d run backwards, to enlarge an image.
+
+    input (N,C,H,W) or (C,H,W), weight (C,O/groups,KH,KW), bias (O) → (N,O,OH,OW),
+    OH = (H−1)·stride − 2·padding + dilation·(KH−1) + output_padding + 1
+    """
+    name = "conv_transpose2d"
+    x, single = batched(name, input, 2)
+    _same_dtype(name, x, weight)
+    if weight.ndim != 4 or x.shape[1] != weight.shape[0] or x.shape[1] % groups:
+        raise ValueError(
+            f"{name}: expected w ({x.shape[1]},O/groups,KH,KW) for x {x.shape} with groups {groups}, got w {weight.shape}"
+        )
+    S, P, D = (
+        spatial(name, what, v, 2)
+        for what, v in (("stride", stride), ("padding", padding), ("dilation", dilation))
+    )
+    extra = spatial(name, "output_padding", output_padding, 2)
+    if any(e >= max(s, d) for e, s, d in zip(extra, S, D)):
+        raise ValueError(f"{name}: output_padding {extra} must be smaller than the stride {S} or the dilation {D}")
+    H, W = x.shape[2:]
+    KH, KW = weight.shape[2:]
+    OH, OW = ((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, s, p, d, k, e in zip((H, W), S, P, D, (KH, KW), extra))
+    if OH < 1 or OW < 1:
+        raise ValueError(f"{name}: x {x.shape} with w {weight.shape}, stride {S}, padding {P} leaves no output")
+    O = weight.shape[1] * groups
+    _fitting_bias(name, bias, O)
+    shape = ConvShape(x.shape[0], O, OH, OW, x.shape[1], KH, KW, H, W, *S, *P, *D, groups)
+    y = ConvTranspose2d.apply(x, weight, bias, shape)
+    return y.squeeze(0) if single else y
+
+
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """conv1d run backwards: conv_transpose2d over an image of height 1; weight (C,O/groups,K)."""
+    name = "conv_transpose1d"
+    x, single = batched(name, input, 1)
+    if weight.ndim != 3:
+        raise ValueError(f"{name}: expected w (C,O/groups,K), got {weight.shape}")
+    y = conv_transpose2d(
+        x.unsqueeze(2),
+        weight.unsqueeze(2),
+        bias,
+        (1, *spatial(name, "stride", stride, 1)),
+        (0, *spatial(name, "padding", padding, 1)),
+        (0, *spatial(name, "output_padding", output_padding, 1)),
+        groups,
+        (1, *spatial(name, "dilation", dilation, 1)),
+    ).squeeze(2)
+    return y.squeeze(0) if single else y
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """conv3d run backwards: each layer of the kernel's depth lays its own layers onto the output.
+
+    input (N,C,D,H,W) or (C,D,H,W), weight (C,O/groups,KD,KH,KW), bias (O) → (N,O,OD,OH,OW)
+    """
+    name = "conv_transpose3d"
+    x, single = batched(name, input, 3)
+    if weight.ndim != 5:
+        raise ValueError(f"{name}: expected w (C,O/groups,KD,KH,KW), got {weight.shape}")
+    (SD, *S), (PD, *P), (ED, *E), (DD, *D) = (
+        spatial(name, what, v, 3)
+        for what, v in (
+            ("stride", stride),
+            ("padding", padding),
+            ("output_padding", output_padding),
+            ("dilation", dilation),
+        )
+    )
+    depth, KD = x.shape[2], weight.shape[2]
+    if SD > 1:  # SD − 1 empty layers between the layers of x
+        x = pad(x.unsqueeze(3), (0, 0, 0, 0, 0, SD - 1)).flatten(2, 3)[:, :, : (depth - 1) * SD + 1]
+    OD = (depth - 1) * SD - 2 * PD + DD * (KD - 1) + ED + 1
+    total = None
+    for k in range(KD):
+        y = conv_transpose2d(
+            x.transpose(1, 2).flatten(0, 1), weight[:, :, k], bias if k == 0 else None, S, P, E, groups, D
+        )
+        y = y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # (N,O,D,OH,OW): layer d lands on d + k·DD − PD
+        first = k * DD - PD
+        y = pad(y, (0, 0, 0, 0, first, OD - first - y.shape[2]))
+        total = y if total is None else total + y
+    return total.squeeze(0) if single else total

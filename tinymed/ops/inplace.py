@@ -1,0 +1,109 @@
+"""Writing into a tensor. What a graph still needs cannot be written over: such writes are refused.
+
+A tensor made by an op can never be written to; a leaf that requires grad only inside no_grad(). Any other may,
+and its version counts the writes, so that a backward which had kept the old numbers refuses to go on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinymed.autograd import modes
+from tinymed.ops.shape import plain_index
+from tinymed.random import Generator, default_generator
+from tinymed.tensor import Tensor, as_tensor, method
+
+
+def _writable(x: Tensor, what: str) -> np.ndarray:
+    if not x.is_leaf:
+        raise ValueError(
+            f"{what} would overwrite the result of {type(x.grad_fn).__name__}, which backward may still need; "
+            "make a new tensor instead (y = x + 1), or write to x.detach().clone()"
+        )
+    if x.requires_grad and modes.grad:
+        raise ValueError(
+            f"{what} would overwrite a leaf that requires grad (shape {x.shape}); "
+            "do it inside `with tinymed.no_grad():`"
+        )
+    if not x.array.flags.writeable:
+        raise ValueError(f"{what}: this tensor stands on read-only memory; write to x.clone()")
+    x._version[0] += 1
+    return x.array
+
+
+def _value(x: Tensor, what: str, value: Any) -> Any:
+    value = value if isinstance(value, bool | int | float) else as_tensor(value)
+    if isinstance(value, Tensor) and value.requires_grad and modes.grad:
+        raise ValueError(
+            f"{what} with a value that requires grad would lose its gradient; "
+            "build the result with where, cat or stack, or use no_grad()"
+        )
+    return value.array if isinstance(value, Tensor) else value
+
+
+@method("__setitem__")
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """x[index] = value"""
+    value = _value(input, "x[…] = value", value)
+    _writable(input, "x[…] = value")[plain_index(index)] = value
+
+
+def _operation(name: str, symbol: str, function: Any, dunder: str) -> None:
+    def write(self: Tensor, other: Any) -> Tensor:
+        value = _value(self, symbol, other)
+        function(self.array, value, out=_writable(self, symbol), casting="same_kind")
+        return self
+
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"`{symbol}`, into the tensor's own memory."
+    method(name, dunder)(write)
+
+
+_operation("add_", "x += value", np.add, "__iadd__")
+_operation("sub_", "x -= value", np.subtract, "__isub__")
+_operation("mul_", "x *= value", np.multiply, "__imul__")
+_operation("div_", "x /= value", np.true_divide, "__itruediv__")
+
+
+@method()
+def copy_(self: Tensor, source: Any) -> Tensor:
+    """Takes over source's numbers."""
+    _writable(self, "x.copy_(source)")[...] = as_tensor(source).array
+    return self
+
+
+@method()
+def fill_(self: Tensor, value: float) -> Tensor:
+    """All become value."""
+    _writable(self, "x.fill_(value)")[...] = value
+    return self
+
+
+@method()
+def zero_(self: Tensor) -> Tensor:
+    """All become 0."""
+    return fill_(self, 0)
+
+
+@method()
+def clamp_(self: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """Each number held between min and max."""
+    array = _writable(self, "x.clamp_()")
+    np.clip(array, min, max, out=array)
+    return self
+
+
+@method()
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fresh random numbers, uniform in [a, b)."""
+    _writable(self, "x.uniform_()")[...] = (generator or default_generator).numpy.uniform(a, b, self.shape)
+    return self
+
+
+@method()
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fresh random numbers, normal."""
+    _writable(self, "x.normal_()")[...] = (generator or default_generator).numpy.normal(mean, std, self.shape)
+    return self
