@@ -114,9 +114,7 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
     return hs, gates
 
 
-def gru_grad(
-    g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array, w_hh: Array
-) -> tuple[Array, ...]:
+def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array, w_hh: Array) -> tuple[Array, ...]:
     """g (T,N,H), into every h_t → gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh."""
     N, H = h0.shape
     r, z, n, m = _split(gates, 4)

@@ -11,13 +11,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinymed.kernels.reference_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
-from tinymed.kernels.reference_recurrent import gru, gru_grad, lstm, lstm_grad, rnn, rnn_grad
+from tinymed.kernels.reference_recurrent import (
+    article_rnn,
+    gru,
+    gru_grad,
+    lstm,
+    lstm_grad,
+    rnn,
+    rnn_grad,
+    sigmoid,
+)
 from tinymed.kernels.shapes import ConvShape, PoolShape
 
 __all__ = [
-    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_input_grad",
-    "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
-    "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "adagrad_step", "adam_step", "article_rnn", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d",
+    "conv2d_input_grad", "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d",
+    "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
 ]  # fmt: skip
 
 
@@ -70,8 +79,9 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> 
     y = np.zeros(s.y, x.dtype)
     for at_y, at_w, at_x in products(s):
         y[at_y] += w[at_w] * x[at_x]
-    for o in range(s.O if b is not None else 0):
-        y[:, o] += b[o]
+    if b is not None:
+        for o in range(s.O):
+            y[:, o] += b[o]
     return y
 
 
@@ -162,11 +172,6 @@ def relu(x: float) -> float:
 def relu6(x: float) -> float:
     """min(max(0, x), 6)"""
     return min(relu(x), 6.0)
-
-
-def sigmoid(x: float) -> float:
-    """σ(x) = 1 / (1 + e⁻ˣ), written for x < 0 as eˣ / (1 + eˣ), which cannot overflow"""
-    return 1 / (1 + np.exp(-x)) if x >= 0 else np.exp(x) / (1 + np.exp(x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def sigmoid(a: float) -> float:
     return math.exp(a) / (1 + math.exp(a))
 
 
-def dot(w: Array, v: Array) -> float:
+def dot(w: Array, v: Array | list[float]) -> float:
     """Σ_k w[k]·v[k]"""
     total = 0.0
     for k in range(len(v)):
@@ -218,9 +218,7 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
     return hs, gates
 
 
-def gru_grad(
-    g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array, w_hh: Array
-) -> tuple[Array, ...]:
+def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array, w_hh: Array) -> tuple[Array, ...]:
     """g (T,N,H), into every h_t → gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh."""
     T, N, H = hs.shape
     gx, gh0, gw_ih, gw_hh = (np.zeros_like(v) for v in (x, h0, w_ih, w_hh))

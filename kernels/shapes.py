@@ -82,7 +82,7 @@ def conv_shape(x: tuple, w: tuple, stride: Pair, padding: Pair | str, dilation: 
     sizes = f"x {x}, w {w}, stride {stride}, padding {padding}, dilation {dilation}, groups {groups}"
     if groups < 1 or C % groups or O % groups:
         raise ValueError(f"conv2d: {C} channels in and {O} out must both be divisible by groups = {groups} ({sizes})")
-    if C != CG * groups:
+    if CG * groups != C:
         hint = ""
         if x[3] == CG * groups:
             hint = f"; the last axis has {x[3]}: is x (N,H,W,C)? tinymed is N,C,H,W: x.permute(0, 3, 1, 2)"
@@ -112,7 +112,13 @@ def conv_shape(x: tuple, w: tuple, stride: Pair, padding: Pair | str, dilation: 
 
 @lru_cache(maxsize=1024)
 def pool_shape(
-    name: str, x: tuple, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), ceil_mode: bool = False
+    name: str,
+    x: tuple,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    ceil_mode: bool = False,
 ) -> PoolShape:
     """The sizes of a pooling layer, by PyTorch's rules. Raises ValueError with every size in it."""
     if len(x) != 4:
@@ -133,7 +139,7 @@ def pool_shape(
         out.append(n)
     if min(out) < 1:
         raise ValueError(f"{name}: the window is larger than the padded image ({sizes})")
-    return PoolShape(N, C, H, W, *kernel, *out, *stride, *padding, *dilation)
+    return PoolShape._make((N, C, H, W, *kernel, *out, *stride, *padding, *dilation))
 
 
 def _check(name: str, sizes: str, stride: Pair, dilation: Pair) -> None:

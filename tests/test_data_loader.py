@@ -171,9 +171,7 @@ def test_fast_path_equals_item_by_item():
     dataset = random_split(pairs(40), [30, 10], generator=tinymed.Generator(0))[0]
     dataset = Subset(dataset, list(range(29, 4, -1)))
     fast = DataLoader(dataset, 4, True, generator=tinymed.Generator(2))
-    slow = DataLoader(
-        dataset, 4, True, collate_fn=lambda items: default_collate(items), generator=tinymed.Generator(2)
-    )
+    slow = DataLoader(dataset, 4, True, collate_fn=lambda items: default_collate(items), generator=tinymed.Generator(2))
     assert fast._rows is not None
     assert slow._rows is None
     for a, b in zip(fast, slow, strict=True):

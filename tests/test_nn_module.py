@@ -60,9 +60,7 @@ def test_state_dict_is_as_pytorchs():
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert list(ours.state_dict(prefix="net.")) == list(theirs.state_dict(prefix="net."))
     assert [n for n, _ in ours.named_parameters("net")] == [n for n, _ in theirs.named_parameters("net")]
-    assert repr(ours) == repr(theirs).replace("Theirs", "Net").replace(
-        "affine=True, bias=True", "affine=True"
-    )
+    assert repr(ours) == repr(theirs).replace("Theirs", "Net").replace("affine=True, bias=True", "affine=True")
     assert ours.load_state_dict(theirs.state_dict()) == ([], [])
     np.testing.assert_array_equal(ours.head.weight.detach(), theirs.head.weight.detach())
     theirs.load_state_dict({k: torch.as_tensor(v.numpy()) for k, v in ours.state_dict().items()})
@@ -203,9 +201,7 @@ def test_full_backward_hook_is_pytorchs():
 
 def test_full_backward_hook_without_a_gradient_for_the_input():
     layer, seen = nn.Linear(3, 2), []
-    layer.register_full_backward_hook(
-        lambda module, grad_input, grad_output: seen.append((grad_input, grad_output))
-    )
+    layer.register_full_backward_hook(lambda module, grad_input, grad_output: seen.append((grad_input, grad_output)))
     layer(tinymed.ones(1, 3)).sum().backward()
     assert len(seen) == 1
     assert seen[0][0] == (None,)
@@ -217,9 +213,7 @@ def test_full_backward_hook_without_a_gradient_for_the_input():
 
 def test_an_error_names_the_layer_by_its_path():
     net = Net()
-    with pytest.raises(
-        ValueError, match=r"^in head \(Linear\(in_features=8, out_features=2, bias=True\)\): "
-    ) as e:
+    with pytest.raises(ValueError, match=r"^in head \(Linear\(in_features=8, out_features=2, bias=True\)\): ") as e:
         net(tinymed.ones(2, 1, 5, 5))
     assert str(e.value).count("in head") == 1
     assert "(2, 18)" in str(e.value)

@@ -93,9 +93,9 @@ def test_a_state_goes_on_where_it_stood(name, options):
     other = getattr(torch.optim, name)(theirs, **options)
     run(other, theirs, torch.tensor, range(5))
     for k, kept in state["state"].items():
-        assert {n for n, v in other.state_dict()["state"][k].items() if v is not None} - {"step"} == set(
-            kept
-        ) - {"step"}
+        assert {n for n, v in other.state_dict()["state"][k].items() if v is not None} - {"step"} == set(kept) - {
+            "step"
+        }
     third = [nn.Parameter(p.detach().numpy().copy()) for p in theirs]
     taken = getattr(optim, name)(third)
     taken.load_state_dict(other.state_dict())
@@ -237,9 +237,7 @@ def test_states_and_gradients_that_do_not_fit():
     p = leaf(3)
     optimizer = optim.Adam([p])
     p.grad = tinymed.ones(2)
-    with pytest.raises(
-        ValueError, match=r"gradient of float32 \(2,\) does not fit its parameter of float32 \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"gradient of float32 \(2,\) does not fit its parameter of float32 \(3,\)"):
         optimizer.step()
     p.grad = tinymed.ones(3)
     optimizer.step()

@@ -170,9 +170,7 @@ def test_schedules_join_and_multiply_as_pytorchs(make):
     np.testing.assert_allclose(*sequences, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name", ["StepLR", "CosineAnnealingLR", "OneCycleLR", "SequentialLR", "ReduceLROnPlateau"]
-)
+@pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "OneCycleLR", "SequentialLR", "ReduceLROnPlateau"])
 def test_a_state_goes_on_where_it_stood(name):
     def make():
         if name == "SequentialLR":

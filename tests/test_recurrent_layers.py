@@ -44,9 +44,7 @@ def run_both(kind, options, T=4, N=3, I=2, H=5, states=True, dtype=np.float64, b
         sum((r * tensor(weights.standard_normal(r.shape).astype(dtype))).sum() for r in results).backward()
         gradients = {name: p.grad for name, p in layer.named_parameters()}
         gradients |= {f"input {k}": leaf.grad for k, leaf in enumerate(leaves)}
-        found.append(
-            ([np.asarray(r.detach()) for r in results], {n: np.asarray(g) for n, g in gradients.items()})
-        )
+        found.append(([np.asarray(r.detach()) for r in results], {n: np.asarray(g) for n, g in gradients.items()}))
     return found
 
 
@@ -211,9 +209,7 @@ def test_parameters_start_within_one_over_root_h_and_are_named_as_in_torch():
 
 def test_reprs_give_the_sizes_and_what_is_not_default():
     assert repr(nn.LSTM(3, 4)) == "LSTM(3, 4)"
-    assert repr(nn.RNN(3, 4, 2, "relu", dropout=0.5)) == (
-        "RNN(3, 4, num_layers=2, nonlinearity=relu, dropout=0.5)"
-    )
+    assert repr(nn.RNN(3, 4, 2, "relu", dropout=0.5)) == ("RNN(3, 4, num_layers=2, nonlinearity=relu, dropout=0.5)")
     assert repr(nn.GRU(3, 4, bias=False, batch_first=True, bidirectional=True)) == (
         "GRU(3, 4, bias=False, batch_first=True, bidirectional=True)"
     )

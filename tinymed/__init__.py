@@ -12,6 +12,7 @@ import numpy as _np
 
 from tinymed import ops as _ops
 from tinymed.autograd import Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from tinymed.gradcheck import gradcheck
 from tinymed.kernels import available as backends
 from tinymed.kernels import get_backend, use_backend
 from tinymed.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
@@ -43,4 +44,4 @@ __version__ = "0.1.0"
 float16, float32, float64 = (_np.dtype(f"float{n}") for n in (16, 32, 64))
 int8, int16, int32, int64 = (_np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8 = _np.dtype("uint8")
-bool = _np.dtype("bool")  # noqa: A001
+bool = _np.dtype("bool")

@@ -46,6 +46,13 @@ class Function:
     """
 
     inputs: Any = None  # the Tensors it was applied to, until the sweep has passed
+    needs: list[bool]
+    order: int  # when it was made: the sweep goes from the newest to the oldest
+    written: int  # in-place writes to its inputs so far
+    n_outputs: int
+    hooks: list[tuple[int, Callable]]  # (which output, hook)
+    shapes: list[tuple[int, ...]]  # these two only under detect_anomaly
+    where: str
 
     is_view = False  # whether the output shares its first input's memory
 
@@ -222,7 +229,8 @@ class _Switch(ContextDecorator):
     """Sets one mode of this thread inside a `with` block or a decorated function."""
 
     def __init__(self, mode: str, value: bool) -> None:
-        self.mode, self.value, self.before = mode, value, []
+        self.mode, self.value = mode, value
+        self.before: list[bool] = []
 
     def __enter__(self) -> None:
         self.before.append(getattr(modes, self.mode))

@@ -36,7 +36,7 @@ def html(x: Tensor) -> str:
         facts += " · requires grad"
     matrix = x.array.reshape(1, -1) if x.ndim < 2 else x.array[(0,) * (x.ndim - 2)] if x.numel() else x.array[..., :0]
     shown = matrix.reshape(matrix.shape[-2:])[:MOST, :MOST]
-    if shown.shape != x.shape[-2:] and x.ndim > 1 or x.numel() > shown.size:
+    if (shown.shape != x.shape[-2:] and x.ndim > 1) or x.numel() > shown.size:
         facts += f" · the first {shown.shape[0]} x {shown.shape[1]} of them"
     finite = shown[np.isfinite(shown)].astype(float)
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -47,6 +47,8 @@ def html(x: Tensor) -> str:
             shade = (float(value) - low) / (high - low) if high > low and np.isfinite(value) else 0.0
             label = f"{value:.4g}" if x.dtype.kind == "f" else str(value)
             # a translucent blue under the page's own text colour reads on light and on dark
-            cells.append(f'<td style="background:rgba(46,118,214,{0.5 * shade:.2f});text-align:right">{escape(label)}</td>')
+            cells.append(
+                f'<td style="background:rgba(46,118,214,{0.5 * shade:.2f});text-align:right">{escape(label)}</td>'
+            )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return f"<div><table>{''.join(rows)}</table><small>tensor · {escape(facts)}</small></div>"

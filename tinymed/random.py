@@ -17,7 +17,7 @@ class Generator:
 
     def get_state(self) -> dict:
         """All that a later `set_state` needs to go on exactly from here; fit for JSON."""
-        return self.numpy.bit_generator.state
+        return dict(self.numpy.bit_generator.state)
 
     def set_state(self, state: dict) -> None:
         self.numpy.bit_generator.state = state

@@ -23,7 +23,16 @@ class Tensor:
     grad_fn        the Function that made it (`output_nr` says which of its outputs); None for a leaf
     """
 
-    __slots__ = ("__weakref__", "_hooks", "_version", "array", "grad", "grad_fn", "output_nr", "requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "_hooks",
+        "_version",
+        "array",
+        "grad",
+        "grad_fn",
+        "output_nr",
+        "requires_grad",
+    )
 
     __array_ufunc__ = None  # so that `ndarray + tensor` comes to us and keeps its graph
     __array_priority__ = 1000

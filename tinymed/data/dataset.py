@@ -33,9 +33,7 @@ class TensorDataset(Dataset):
         self.tensors = tuple(as_tensor(t) for t in tensors)
         shapes = [t.shape for t in self.tensors]
         if not shapes or () in shapes:
-            raise ValueError(
-                f"TensorDataset needs tensors with a first dimension to count along, got shapes {shapes}"
-            )
+            raise ValueError(f"TensorDataset needs tensors with a first dimension to count along, got shapes {shapes}")
         if len({shape[0] for shape in shapes}) > 1:
             raise ValueError(
                 "the tensors of a TensorDataset must have the same first dimension, a row for each item, got "
@@ -81,9 +79,7 @@ class LabelledDataset(TensorDataset):
         if y.dtype != np.int64:
             raise TypeError(f"labels must be int64 class numbers, got {y.dtype}; use labels.astype(np.int64)")
         if len(wrong := np.flatnonzero((y < 0) | (y >= k))):
-            raise ValueError(
-                f"label {y[wrong[0]]} of item {wrong[0]} is out of range: {k} classes are 0..{k - 1}"
-            )
+            raise ValueError(f"label {y[wrong[0]]} of item {wrong[0]} is out of range: {k} classes are 0..{k - 1}")
 
     def counts(self) -> dict[str, int]:
         """How many items each class has."""
@@ -119,9 +115,7 @@ class Subset(Dataset):
         return len(self.indices)
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None
-) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset]:
     """Parts of the given lengths, without overlap, drawn at random.
 
     lengths    counts that sum to len(dataset), or fractions that sum to 1; of fractions, what rounding
@@ -138,9 +132,7 @@ def random_split(
         for k in range(n - sum(counts)):
             counts[k % len(counts)] += 1
         if 0 in counts:
-            warnings.warn(
-                f"random_split: a part of {n} items by {list(lengths)} is empty: {counts}", stacklevel=2
-            )
+            warnings.warn(f"random_split: a part of {n} items by {list(lengths)} is empty: {counts}", stacklevel=2)
     elif total != n or any(int(length) != length for length in lengths):
         raise ValueError(
             f"random_split: lengths {list(lengths)} sum to {total}; "

@@ -47,9 +47,7 @@ class DataLoader:
         generator: Generator | None = None,
     ) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
-            raise TypeError(
-                f"a dataset has __getitem__(index) and __len__(), {type(dataset).__name__} has not both"
-            )
+            raise TypeError(f"a dataset has __getitem__(index) and __len__(), {type(dataset).__name__} has not both")
         if len(dataset) == 0:
             raise ValueError(f"the dataset ({type(dataset).__name__}) is empty: there is nothing to load")
         if sampler is not None and shuffle:

@@ -13,9 +13,7 @@ from tinymed.data.sources import SOURCES, fetch
 SPLITS = ("train", "val", "test")
 
 
-def load_breastmnist(
-    split: str = "train", data_home: str | Path | None = None, download: bool = True
-) -> ImageDataset:
+def load_breastmnist(split: str = "train", data_home: str | Path | None = None, download: bool = True) -> ImageDataset:
     """Breast ultrasound: images (N,1,28,28) float32 in [0,1], labels (N,) int64, N = 546, 78, 156.
 
     Mind the labels: 0 is malignant, 1 is normal or benign, so a "positive" is a healthy one.

@@ -78,9 +78,7 @@ def _noise(rng: np.random.Generator, n: int, size: int, across: float, deep: flo
     """Gaussian noise (n,size,size) of variance 1, blurred by a Gaussian of `across` by `deep` pixels."""
     white = rng.standard_normal((n, 2 * size, 2 * size), dtype=np.float32)  # wraps round: half is cut off
     f = np.fft.fftfreq(2 * size)
-    blur = np.exp(-2 * np.pi**2 * ((deep * f[:, None]) ** 2 + (across * f[: size + 1]) ** 2)).astype(
-        np.float32
-    )
+    blur = np.exp(-2 * np.pi**2 * ((deep * f[:, None]) ** 2 + (across * f[: size + 1]) ** 2)).astype(np.float32)
     field = np.fft.irfft2(np.fft.rfft2(white) * blur, s=white.shape[1:])[:, :size, :size]
     return field / field.std()
 

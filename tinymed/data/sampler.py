@@ -78,13 +78,9 @@ class WeightedRandomSampler:
         self.replacement, self.generator = replacement, generator
         w = self.weights
         if w.ndim != 1 or not np.isfinite(w).all() or (w < 0).any() or not w.any():
-            raise ValueError(
-                f"weights must be a row of finite numbers >= 0, not all of them 0, got shape {w.shape}"
-            )
+            raise ValueError(f"weights must be a row of finite numbers >= 0, not all of them 0, got shape {w.shape}")
         if not replacement and num_samples > (drawable := np.count_nonzero(w)):
-            raise ValueError(
-                f"cannot draw {num_samples} samples without replacement from {drawable} nonzero weights"
-            )
+            raise ValueError(f"cannot draw {num_samples} samples without replacement from {drawable} nonzero weights")
 
     def __iter__(self) -> Iterator[int]:
         rng, w = (self.generator or default_generator).numpy, self.weights

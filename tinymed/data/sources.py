@@ -105,9 +105,7 @@ def data_folder(data_home: str | Path | None = None) -> Path:
     return Path(chosen).expanduser()
 
 
-def fetch(
-    name: str, data_home: str | Path | None = None, download: bool = True, progress: bool = False
-) -> Path:
+def fetch(name: str, data_home: str | Path | None = None, download: bool = True, progress: bool = False) -> Path:
     """The path of a data set's file, its hash checked: found in the folder of data, or downloaded into it.
 
     data_home  see `data_folder`; a file may lie in that folder or one folder below it
@@ -132,9 +130,7 @@ def fetch(
             try:
                 return _download(url, source.file, folder, progress)
             except (OSError, ValueError) as error:  # no connection, no such page, no space; a wrong hash
-                cause = getattr(
-                    next(iter(error.args), None), "reason", error
-                )  # what requests wraps, if it does
+                cause = getattr(next(iter(error.args), None), "reason", error)  # what requests wraps, if it does
                 reasons.append(f"{url}\n    {type(cause).__name__}: {shorten(str(cause), 300)}")
     raise DataNotFoundError(_how_to_place(source, folder, reasons))
 

@@ -104,9 +104,7 @@ def _read(path: str | Path) -> tuple[list[str], list[int], list[list[str]]]:
     header = header[:width]
     if len(set(header)) < width:
         twice = next(name for name in header if header.count(name) > 1)
-        raise ValueError(
-            f"{path}: the column name {twice!r} stands in the header {header.count(twice)} times"
-        )
+        raise ValueError(f"{path}: the column name {twice!r} stands in the header {header.count(twice)} times")
     return header, [line for line, _ in body], [row[:width] for _, row in body]
 
 
@@ -115,17 +113,14 @@ def _columns(path: str | Path, header: list[str], layout: Layout) -> list[str]:
     if layout.label not in header:
         nameless = bool(header) and all(map(_is_number, header))
         hint = " (these are numbers: has the file no header line?)" if nameless else ""
-        raise ValueError(
-            f"{path} has no label column {layout.label!r}; its columns are {_listed(header)}{hint}"
-        )
+        raise ValueError(f"{path} has no label column {layout.label!r}; its columns are {_listed(header)}{hint}")
     columns = [name for name in header if name not in (layout.label, layout.id_column)]
     if not columns:
         raise ValueError(f"{path} has no columns of numbers beside {_listed(header)}")
     missing, unknown = set(layout.columns) - set(columns), set(columns) - set(layout.columns)
     if layout.columns and (missing or unknown):
         raise ValueError(
-            f"{path} has not the columns of the training file: "
-            f"missing {_listed(missing)}, unknown {_listed(unknown)}"
+            f"{path} has not the columns of the training file: missing {_listed(missing)}, unknown {_listed(unknown)}"
         )
     return list(layout.columns) or columns
 
@@ -171,8 +166,7 @@ def _classes(path: str | Path, label: str, cells: list[str]) -> tuple[str, ...]:
         return tuple(sorted(names))
     if measures := [name for name in names if not float(name).is_integer()]:
         raise ValueError(
-            f"{path}: label column {label!r} holds {min(measures)}, a measure; "
-            "classes are text or whole numbers"
+            f"{path}: label column {label!r} holds {min(measures)}, a measure; classes are text or whole numbers"
         )
     return tuple(sorted(names, key=float))
 

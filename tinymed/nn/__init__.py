@@ -1,5 +1,4 @@
 """Layers, losses and what builds networks of them, under PyTorch's names."""
-# ruff: noqa: I001
 
 from tinymed.nn import functional, init, utils
 from tinymed.nn.activation import (

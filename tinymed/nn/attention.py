@@ -102,9 +102,7 @@ class MultiheadAttention(Module):
         if attn_mask is not None:
             each = (N * self.num_heads, L, S)
             if attn_mask.shape not in ((L, S), each):
-                raise ValueError(
-                    f"attn_mask must be (L,S) = {(L, S)} or (N·heads,L,S) = {each}, got {attn_mask.shape}"
-                )
+                raise ValueError(f"attn_mask must be (L,S) = {(L, S)} or (N·heads,L,S) = {each}, got {attn_mask.shape}")
             added = _additive("attn_mask", attn_mask, dtype)
             if added.ndim == 3:
                 added = added.reshape(N, self.num_heads, L, S)

@@ -84,9 +84,7 @@ class _Conv(_Convolution):
             raise ValueError(f'{name}: padding "same" needs stride 1, got {stride!r}')
 
     def forward(self, input: Tensor) -> Tensor:
-        return self.function(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        return self.function(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def macs(self, input_shape: tuple, output_shape: tuple) -> int:
         return math.prod(output_shape) * math.prod(self.weight.shape[1:])

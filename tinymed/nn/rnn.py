@@ -241,9 +241,7 @@ class _Cell(_Sized):
 class RNNCell(_Cell):
     """h′ = φ(W_ih·x + b_ih + W_hh·h + b_hh)        (article 4.2.1)"""
 
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh"
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
         super().__init__(input_size, hidden_size, bias)
         self.nonlinearity = _known(nonlinearity)
 

@@ -45,8 +45,7 @@ class Summary:
         """The cells, as text."""
         names = [f"{row.path} ({row.kind})" if row.path else row.kind for row in self.rows]
         return [
-            (name, str(row.output_shape), f"{row.params:,}", f"{row.macs:,}")
-            for name, row in zip(names, self.rows)
+            (name, str(row.output_shape), f"{row.params:,}", f"{row.macs:,}") for name, row in zip(names, self.rows)
         ]
 
     @property
@@ -55,8 +54,7 @@ class Summary:
         return [
             f"Parameters: {self.total_params:,} ({self.trainable_params:,} to be trained, {frozen:,} not)",
             f"Multiply-adds: {self.total_macs:,}",
-            f"Memory: parameters {_memory(self.param_bytes)}, "
-            f"activations in forward {_memory(self.activation_bytes)}",
+            f"Memory: parameters {_memory(self.param_bytes)}, activations in forward {_memory(self.activation_bytes)}",
         ]
 
     def __repr__(self) -> str:
@@ -65,8 +63,7 @@ class Summary:
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
         text = [
             "  ".join(
-                cell.ljust(width) if k < 2 else cell.rjust(width)
-                for k, (cell, width) in enumerate(zip(line, widths))
+                cell.ljust(width) if k < 2 else cell.rjust(width) for k, (cell, width) in enumerate(zip(line, widths))
             )
             for line in lines
         ]

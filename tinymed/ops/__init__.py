@@ -18,6 +18,6 @@ from tinymed.ops import (
 )
 
 __all__ = [
-    "activation", "arithmetic", "attention", "conv", "creation", "elementwise", "inplace", "loss", "matmul", "norm", "pool",
-    "recurrent", "reduce", "shape",
+    "activation", "arithmetic", "attention", "conv", "creation", "elementwise", "inplace", "loss", "matmul", "norm",
+    "pool", "recurrent", "reduce", "shape",
 ]  # fmt: skip

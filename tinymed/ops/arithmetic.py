@@ -11,6 +11,7 @@ from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, method
 
 # ---------------------------------------------------------------- two operands of one dtype
 
+
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
     """a and b, made ready for a binary op by PyTorch's promotion rules.
 
@@ -290,4 +291,3 @@ bitwise_and = _comparison(np.bitwise_and, "bitwise_and", "__and__", "__rand__")
 bitwise_or = _comparison(np.bitwise_or, "bitwise_or", "__or__", "__ror__")
 bitwise_xor = _comparison(np.bitwise_xor, "bitwise_xor", "__xor__", "__rxor__")
 bitwise_not = method("bitwise_not", "__invert__")(lambda input: Tensor(np.invert(input.array)))
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # __eq__ compares numbers, a tensor's identity stays

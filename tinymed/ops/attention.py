@@ -44,9 +44,7 @@ def attention_weights(
     Causal: query l sees the keys 0…l only.
     """
     if min(query.ndim, key.ndim) < 2 or query.shape[-1] != key.shape[-1]:
-        raise ValueError(
-            f"attention: query (…,L,E) and key (…,S,E) must agree in E, got {query.shape} and {key.shape}"
-        )
+        raise ValueError(f"attention: query (…,L,E) and key (…,S,E) must agree in E, got {query.shape} and {key.shape}")
     scores = query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale) @ key.transpose(-2, -1)
     if attn_mask is not None:
         scores = _masked(scores, attn_mask)

@@ -160,6 +160,7 @@ def conv3d(
     SD, *stride2 = spatial("conv3d", "stride", stride, 3)
     DD, *dilation2 = spatial("conv3d", "dilation", dilation, 3)
     KD = weight.shape[2]
+    padding2: str | list[int]
     if isinstance(padding, str):
         after = DD * (KD - 1) if padding == "same" else 0
         before, padding2 = after // 2, padding
@@ -167,17 +168,25 @@ def conv3d(
     else:
         before, *padding2 = spatial("conv3d", "padding", padding, 3)
         after = before
-    OD = (x.shape[2] + before + after - DD * (KD - 1) - 1) // SD + 1
-    if OD < 1 or SD < 1:
+    OD = (x.shape[2] + before + after - DD * (KD - 1) - 1) // max(SD, 1) + 1
+    if OD < 1 or min(SD, DD) < 1 or before < 0:
         raise ValueError(
             f"conv3d: a kernel of depth {KD} does not fit x {x.shape} (w {weight.shape}, stride {stride}, "
             f"padding {padding}, dilation {dilation})"
         )
     x = pad(x, (0, 0, 0, 0, before, after)) if before or after else x
-    total = None
+    total: Any = None
     for k in range(KD):
         layers = x[:, :, k * DD : k * DD + (OD - 1) * SD + 1 : SD].transpose(1, 2)  # (N,OD,C,H,W)
-        y = conv2d(layers.flatten(0, 1), weight[:, :, k], bias if k == 0 else None, stride2, padding2, dilation2, groups)
+        y = conv2d(
+            layers.flatten(0, 1),
+            weight[:, :, k],
+            bias if k == 0 else None,
+            stride2,
+            padding2,
+            dilation2,
+            groups,
+        )
         total = y if total is None else total + y
     y = total.unflatten(0, (-1, OD)).transpose(1, 2)
     return y.squeeze(0) if single else y
@@ -201,15 +210,18 @@ def conv_transpose2d(
     name = "conv_transpose2d"
     x, single = batched(name, input, 2)
     _same_dtype(name, x, weight)
-    if weight.ndim != 4 or x.shape[1] != weight.shape[0] or x.shape[1] % groups:
+    if weight.ndim != 4 or x.shape[1] != weight.shape[0] or groups < 1 or x.shape[1] % groups:
         raise ValueError(
-            f"{name}: expected w ({x.shape[1]},O/groups,KH,KW) for x {x.shape} with groups {groups}, got w {weight.shape}"
+            f"{name}: expected w ({x.shape[1]},O/groups,KH,KW) for x {x.shape}, groups {groups}, got {weight.shape}"
         )
     S, P, D = (
-        spatial(name, what, v, 2)
-        for what, v in (("stride", stride), ("padding", padding), ("dilation", dilation))
+        spatial(name, what, v, 2) for what, v in (("stride", stride), ("padding", padding), ("dilation", dilation))
     )
     extra = spatial(name, "output_padding", output_padding, 2)
+    if min(S + D) < 1 or min(P + extra) < 0:
+        raise ValueError(
+            f"{name}: stride {S} and dilation {D} must be at least 1, padding {P} and output_padding {extra} at least 0"
+        )
     if any(e >= max(s, d) for e, s, d in zip(extra, S, D)):
         raise ValueError(f"{name}: output_padding {extra} must be smaller than the stride {S} or the dilation {D}")
     H, W = x.shape[2:]
@@ -219,7 +231,7 @@ def conv_transpose2d(
         raise ValueError(f"{name}: x {x.shape} with w {weight.shape}, stride {S}, padding {P} leaves no output")
     O = weight.shape[1] * groups
     _fitting_bias(name, bias, O)
-    shape = ConvShape(x.shape[0], O, OH, OW, x.shape[1], KH, KW, H, W, *S, *P, *D, groups)
+    shape = ConvShape._make((x.shape[0], O, OH, OW, x.shape[1], KH, KW, H, W, *S, *P, *D, groups))
     y = ConvTranspose2d.apply(x, weight, bias, shape)
     return y.squeeze(0) if single else y
 
@@ -279,17 +291,25 @@ def conv_transpose3d(
             ("dilation", dilation),
         )
     )
+    if SD < 1 or DD < 1 or not 0 <= ED < max(SD, DD):
+        raise ValueError(
+            f"{name}: stride {stride} and dilation {dilation} must be at least 1, "
+            f"output_padding {output_padding} smaller than one of them"
+        )
     depth, KD = x.shape[2], weight.shape[2]
     if SD > 1:  # SD − 1 empty layers between the layers of x
         x = pad(x.unsqueeze(3), (0, 0, 0, 0, 0, SD - 1)).flatten(2, 3)[:, :, : (depth - 1) * SD + 1]
-    OD = (depth - 1) * SD - 2 * PD + DD * (KD - 1) + ED + 1
+    FD = x.shape[2] + DD * (KD - 1) + ED  # the full depth, of which padding takes PD away at both ends
+    if PD < 0 or FD - 2 * PD < 1:
+        raise ValueError(f"{name}: x {input.shape} with w {weight.shape}, padding {padding} leaves no output")
     total = None
     for k in range(KD):
-        y = conv_transpose2d(
-            x.transpose(1, 2).flatten(0, 1), weight[:, :, k], bias if k == 0 else None, S, P, E, groups, D
-        )
-        y = y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # (N,O,D,OH,OW): layer d lands on d + k·DD − PD
-        first = k * DD - PD
-        y = pad(y, (0, 0, 0, 0, first, OD - first - y.shape[2]))
+        y = conv_transpose2d(x.transpose(1, 2).flatten(0, 1), weight[:, :, k], None, S, P, E, groups, D)
+        y = y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # (N,O,D,OH,OW): layer d lands on d + k·DD
+        y = pad(y, (0, 0, 0, 0, k * DD, FD - k * DD - y.shape[2]))
         total = y if total is None else total + y
+    total = total[:, :, PD : FD - PD]
+    if bias is not None:
+        _fitting_bias(name, bias, total.shape[1])
+        total = total + bias.reshape(-1, 1, 1, 1)
     return total.squeeze(0) if single else total

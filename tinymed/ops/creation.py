@@ -37,7 +37,7 @@ def ones(*size: Size, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 def full(size: Any, fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """All fill_value; its Python type chooses the dtype unless one is given."""
     dtype = dtype or (DEFAULT_DTYPE if isinstance(fill_value, float) else np.asarray(fill_value).dtype)
-    return Tensor(np.full(_shape((size,) if isinstance(size, int) else (size,)), fill_value, dtype), requires_grad)
+    return Tensor(np.full(_shape((size,)), fill_value, dtype), requires_grad)
 
 
 def empty(*size: Size, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -64,23 +64,17 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None) -> Tensor:
     return _new(np.eye(n, m), dtype, False)
 
 
-def rand(
-    *size: Size, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def rand(*size: Size, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform in [0, 1)."""
     return _new((generator or default_generator).numpy.random(_shape(size)), dtype, requires_grad)
 
 
-def randn(
-    *size: Size, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def randn(*size: Size, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal, mean 0, variance 1."""
     return _new((generator or default_generator).numpy.standard_normal(_shape(size)), dtype, requires_grad)
 
 
-def randint(
-    low: int, high: int, size: Any, *, generator: Generator | None = None, dtype: Any = np.int64
-) -> Tensor:
+def randint(low: int, high: int, size: Any, *, generator: Generator | None = None, dtype: Any = np.int64) -> Tensor:
     """Whole numbers from low to high − 1."""
     if high <= low:
         raise ValueError(f"randint: no whole number lies in [{low}, {high})")

@@ -237,13 +237,10 @@ def cross_entropy(
     return reduced(-(logp * q).sum(axis), reduction)
 
 
-def kl_div(
-    input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
-) -> Tensor:
+def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """t · (ln t − x) of log-probabilities x and probabilities t (or their logarithms); "batchmean" is Σ / N."""
     target = _alike("kl_div", input, target)
-    if log_target:
-        loss = target.exp() * (target - input)
-    else:  # 0 · ln 0 = 0
-        loss = target * (where(target > 0, target, 1.0).log() - input)
+    p = target.exp() if log_target else target
+    log_p = target if log_target else where(target > 0, target, 1.0).log()  # 0 · ln 0 = 0
+    loss = p * (log_p - input)
     return loss.sum() / input.shape[0] if reduction == "batchmean" else reduced(loss, reduction)

@@ -140,7 +140,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"got x {input.shape}{'; flatten it first: x.flatten(1)' if flat else ''}"
         )
     if input.dtype != weight.dtype:
-        raise TypeError(f"linear: x is {input.dtype} and w is {weight.dtype}; convert one: x.to(tinymed.{weight.dtype})")
+        raise TypeError(
+            f"linear: x is {input.dtype} and w is {weight.dtype}; convert one: x.to(tinymed.{weight.dtype})"
+        )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: weight {weight.shape} needs a bias of shape {weight.shape[:1]}, got {bias.shape}")
     return Linear.apply(input, weight, bias)

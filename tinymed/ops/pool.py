@@ -116,7 +116,9 @@ def _cells(s: PoolShape, count_include_pad: bool) -> np.ndarray:
 # ---------------------------------------------------------------- one and three dimensions
 
 
-def _one(pool2d: Any, name: str, input: Tensor, kernel_size: Any, stride: Any, padding: Any, *more: Any, **how: Any) -> Tensor:
+def _one(
+    pool2d: Any, name: str, input: Tensor, kernel_size: Any, stride: Any, padding: Any, *more: Any, **how: Any
+) -> Tensor:
     """A signal is an image of height 1."""
     x, single = batched(name, input, 1)
     K, S, P = (spatial(name, "size", v, 1) for v in (kernel_size, kernel_size if stride is None else stride, padding))
@@ -124,7 +126,16 @@ def _one(pool2d: Any, name: str, input: Tensor, kernel_size: Any, stride: Any, p
     return y.squeeze(0) if single else y
 
 
-def _three(pool2d: Any, name: str, input: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, **how: Any) -> Tensor:
+def _three(
+    pool2d: Any,
+    name: str,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    **how: Any,
+) -> Tensor:
     """A volume: first over every layer's height and width, then over the depth."""
     x, single = batched(name, input, 3)
     (KD, *K), (SD, *S), (PD, *P) = (
@@ -190,6 +201,8 @@ def avg_pool3d(
 ) -> Tensor:
     """The average of every window of a volume (N,C,D,H,W) or (C,D,H,W)."""
     how = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    if divisor_override == 0:
+        raise ValueError("avg_pool3d: divisor_override cannot be 0")
     if divisor_override:  # sums of sums, divided once
         y = _three(avg_pool2d, "avg_pool3d", input, kernel_size, stride, padding, None, **how, divisor_override=1)
         return y / divisor_override

@@ -211,8 +211,8 @@ def t(input: Tensor) -> Tensor:
     return input if input.ndim < 2 else transpose(input, 0, 1)
 
 
-Tensor.T = property(t)  # type: ignore[attr-defined]
-Tensor.mT = property(lambda self: transpose(self, -1, -2))  # type: ignore[attr-defined]
+method("T")(property(t))
+method("mT")(property(lambda self: transpose(self, -1, -2)))
 
 
 @method()
@@ -333,9 +333,7 @@ def split(input: Tensor, split_size_or_sections: int | list[int], dim: int = 0) 
             raise ValueError(
                 f"split: sizes {list(split_size_or_sections)} must add up to {n}, dim {dim} of shape {input.shape}"
             )
-    return tuple(
-        getitem(input, (slice(None),) * axis + (slice(int(a), int(b)),)) for a, b in zip([0, *ends], ends)
-    )
+    return tuple(getitem(input, (slice(None),) * axis + (slice(int(a), int(b)),)) for a, b in zip([0, *ends], ends))
 
 
 @method()
@@ -385,7 +383,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ValueError(f"pad: expected a pair of widths for up to {input.ndim} axes of {input.shape}, got {pad}")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2]))[::-1]
-    if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):
+    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(input.shape, widths)):
         raise ValueError(f"pad: {pad} crops more than shape {input.shape} has")
     if mode == "constant":
         return Pad.apply(input, tuple(widths), value or 0)

@@ -127,8 +127,7 @@ class OneCycleLR(Absolute):
             total_steps = count("epochs", epochs) * count("steps_per_epoch", steps_per_epoch)
         if anneal_strategy not in ("cos", "linear") or not 0 <= pct_start <= 1:
             raise ValueError(
-                f'anneal_strategy is "cos" or "linear", pct_start in [0, 1], '
-                f"got {anneal_strategy!r} and {pct_start}"
+                f'anneal_strategy is "cos" or "linear", pct_start in [0, 1], got {anneal_strategy!r} and {pct_start}'
             )
         self.total_steps = N = count("total_steps", total_steps)
         self.anneal_strategy = anneal_strategy
@@ -181,9 +180,7 @@ class OneCycleLR(Absolute):
 class SequentialLR(LRScheduler):
     """One schedule after another, each from its own time 0: the next takes over at its milestone."""
 
-    def __init__(
-        self, optimizer: Optimizer, schedulers: Sequence[Formula], milestones: Sequence[int]
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[Formula], milestones: Sequence[int]) -> None:
         if len(schedulers) != len(milestones) + 1 or list(milestones) != sorted(milestones):
             raise ValueError(
                 f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones "

@@ -32,14 +32,10 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         if isinstance(params, Module | Tensor | str | set) or not isinstance(params, Iterable):
             hint = ": pass model.parameters()" if isinstance(params, Module) else ""
-            raise TypeError(
-                f"{type(self).__name__} expects parameters in a list, got a {type(params).__name__}{hint}"
-            )
+            raise TypeError(f"{type(self).__name__} expects parameters in a list, got a {type(params).__name__}{hint}")
         groups = list(params)
         if not groups:
-            raise ValueError(
-                f"{type(self).__name__} got no parameters: an empty list, or an iterator already used up"
-            )
+            raise ValueError(f"{type(self).__name__} got no parameters: an empty list, or an iterator already used up")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
         if not any(p.requires_grad for group in self.param_groups for p in group["params"]):
@@ -115,9 +111,7 @@ class Optimizer:
         """
         name = type(self).__name__
         if not {"state", "param_groups"} <= set(state_dict):
-            raise ValueError(
-                f"{name}: an optimiser's state has 'state' and 'param_groups', got {list(state_dict)}"
-            )
+            raise ValueError(f"{name}: an optimiser's state has 'state' and 'param_groups', got {list(state_dict)}")
         saved = state_dict["param_groups"]
         ours, theirs = ([len(group["params"]) for group in groups] for groups in (self.param_groups, saved))
         if ours != theirs:

@@ -1,0 +1,38 @@
+"""What the README shows runs, and what it links to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def snippets(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_ten_lines_run(capsys):
+    (code,) = snippets(README)
+    exec(compile(code, "README.md", "exec"), {})
+    assert re.match(r"tensor\(0\.\d+, grad_fn=", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
+
+
+def test_the_house_is_as_drawn():
+    house = README.split("## The house")[1].split("```")[1]
+    for line in house.strip().splitlines():
+        for name in re.split(r",\s+", line.split("   ")[0].strip()):
+            assert (ROOT / name).exists() or (ROOT / "tinymed" / name).exists(), name
+
+
+def test_ci_runs_the_readmes_test_command():
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert 'python -m pip install -e ".[test]" && python -m pytest' in README
+    assert "python -m pip install -e" in ci
+    assert re.search(r"^python -m pytest$", ci, re.MULTILINE)

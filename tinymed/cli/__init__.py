@@ -1,0 +1,54 @@
+"""The `tinymed` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import tinymed
+from tinymed.cli.data import data
+from tinymed.cli.demo import demo
+from tinymed.cli.doctor import doctor
+from tinymed.cli.runs import evaluate, predict, train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tinymed.__version__, prog_name="tinymed")
+def cli() -> None:
+    """A deep-learning engine that a person can read from end to end.
+
+    \b
+    tinymed demo                                   the article's examples and its network, on real data
+    tinymed train --data breastmnist --out runs/a  train the article's network
+    tinymed evaluate runs/a                        measure it on the test images
+    tinymed predict --run runs/a scan.png          what it says of a picture
+    tinymed data list                              the data sets, and which of them are here
+    tinymed doctor                                 what this machine has
+
+    It is for teaching, and not a clinical device.
+    """
+
+
+for command in (demo, train, evaluate, predict, data, doctor):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; what the user got wrong is one line and exit code 2."""
+    try:
+        cli.main(arguments, prog_name="tinymed", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message())
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (ValueError, TypeError, IndexError, FloatingPointError, OSError) as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("tinymed: stopped", err=True)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    click.echo("tinymed: " + " ".join(message.split()), err=True)
+    sys.exit(2)

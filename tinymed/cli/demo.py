@@ -1,0 +1,149 @@
+"""tinymed demo: the article's numbers, then its network on real pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinymed.cli.data import HOME
+
+LOSS = "binary_cross_entropy_with_logits"
+DISCLAIMER = "tinymed is for teaching. It is not a clinical device, and none of this is a diagnosis."
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="tinymed-demo", show_default=True, help="Output folder."
+)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@HOME
+def demo(out: Path, epochs: int, seed: int, data_home: Path | None) -> None:
+    """Compute the article's examples, train its network, and draw what came of it.
+
+    \b
+    tinymed demo
+    tinymed demo --epochs 50 --out runs/demo-50
+    """
+    print_findings()
+    name, (train, validation, test) = breast_data(data_home)
+    click.echo(
+        f"\nThe article's network (5.2) on {name} ({len(train)} pictures to learn from, {len(test)} to be judged by): {epochs} epochs, batch 32, Adam 1e-3, seed {seed}"
+    )
+    model, history, seconds = run(train, validation, epochs, seed)
+    figures, probabilities = judge(model, test)
+    figures |= {"data": name, "epochs": epochs, "seed": seed, "seconds": round(seconds, 1)}
+    print_figures(figures)
+    out.mkdir(parents=True, exist_ok=True)
+    from tinymed.cli.picture import draw
+    from tinymed.training import save_weights
+
+    draw(out / "demo.png", history, figures, probabilities, test)
+    save_weights(model, out / "model.safetensors")
+    (out / "figures.json").write_text(as_json(figures))
+    click.echo(f"\nWritten to {out}/: demo.png (the picture), model.safetensors (the weights), figures.json")
+    click.echo(DISCLAIMER)
+
+
+def print_findings() -> None:
+    """The article's worked examples as a table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from tinymed.teach import findings
+
+    table = Table(title="The article's worked examples", show_lines=True, title_justify="left")
+    for column in ("section", "what", "article prints", "engine computes", "verdict"):
+        table.add_column(column, overflow="fold")
+    for found in findings():
+        computed = "\n".join(f"{name}: {_text(value)}" for name, value in found.computed.items())
+        verdict = Text(found.verdict, style="" if found.agrees else "yellow")
+        plain = (Text(cell) for cell in (found.where, found.formula, _text(found.printed), computed))
+        table.add_row(*plain, verdict)  # Text: brackets are numbers here, not markup
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    """Numbers without needless zeros: [[6, 8], [12, 14]]."""
+    if isinstance(value, list):
+        return f"[{', '.join(_text(v) for v in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def breast_data(data_home: Path | None) -> tuple[str, list]:
+    """BreastMNIST and its three splits; where it cannot be had, generated pictures, and the reason said."""
+    from tinymed.data import DataHashError, DataNotFoundError, load_breastmnist, make_breast_phantoms
+
+    try:
+        return "BreastMNIST", [load_breastmnist(split, data_home) for split in ("train", "val", "test")]
+    except (DataNotFoundError, DataHashError) as error:
+        click.echo(f"\nBreastMNIST is not here: {error}")
+        click.echo(
+            "\nSo the network is trained on GENERATED pictures (tinymed.data.make_breast_phantoms): no patients."
+        )
+        return "generated phantoms", [make_breast_phantoms(n, seed) for n, seed in ((546, 0), (78, 1), (156, 2))]
+
+
+def run(train: Any, validation: Any, epochs: int, seed: int) -> tuple[Any, Any, float]:
+    """The article's network, trained as in 5.2: Adam 1e-3, binary cross-entropy, batch 32."""
+    import tinymed
+    from tinymed.optim import Adam
+    from tinymed.training import article_cnn, fit
+
+    tinymed.manual_seed(seed)
+    model = article_cnn(init="keras")
+    start = time.perf_counter()
+    history = fit(
+        model,
+        train,
+        loss=LOSS,
+        optimizer=Adam(model.parameters(), lr=1e-3, eps=1e-7),
+        epochs=epochs,
+        batch_size=32,
+        validation=validation,
+        seed=seed,
+    )
+    return model, history, time.perf_counter() - start
+
+
+def judge(model: Any, test: Any, positive: int = 0) -> tuple[dict, Any]:
+    """The figures on the test split, with one class, malignant in the demo, as the one to be found."""
+    from tinymed.training import metrics, predict
+
+    probabilities = predict(model, test, loss=LOSS)
+    labels = test.tensors[1].numpy()
+    with warnings.catch_warnings():  # a figure that is undefined is shown as nan
+        warnings.simplefilter("ignore", metrics.UndefinedMetricWarning)
+        return metrics.report(probabilities, labels, positive=positive, classes=test.classes), probabilities
+
+
+def as_json(about: dict) -> str:
+    """JSON, which knows no NaN and no arrays: null and lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if hasattr(value, "tolist"):
+            return plain(value.tolist())
+        return None if isinstance(value, float) and value != value else value
+
+    return json.dumps(plain(about), indent=2) + "\n"
+
+
+def print_figures(figures: dict) -> None:
+    click.echo("\nOn the test split")
+    click.echo(f"  accuracy               {figures['accuracy']:.3f}")
+    click.echo(f"  share of the majority  {figures['majority_share']:.3f}   (what always saying so would score)")
+    click.echo(f"  AUC                    {figures['auc']:.3f}")
+    click.echo(f"  sensitivity            {figures['sensitivity']:.3f}   (of {figures['positive']}: found)")
+    click.echo(f"  specificity            {figures['specificity']:.3f}   (of the others: left alone)")

@@ -1,0 +1,38 @@
+"""tinymed doctor: what this machine has, and why it lacks the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import click
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "matplotlib", "rich", "pooch", "safetensors", "numba", "torch")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what tinymed found: versions, backends, data.
+
+    \b
+    tinymed doctor
+    """
+    import tinymed
+    from tinymed.data.sources import data_folder
+
+    click.echo(f"tinymed {tinymed.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    click.echo(f"processors: {os.cpu_count()}")
+    click.echo("\nbackends")
+    in_force = tinymed.get_backend()
+    for name, (usable, reason) in tinymed.backends().items():
+        mark = "in force" if name == in_force else "there" if usable else "missing"
+        click.echo(f"  {name:<14}{mark:<10}{reason}")
+    click.echo("\nlibraries")
+    for name in LIBRARIES:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            version = "not installed" + (" (only the tests compare with it)" if name == "torch" else "")
+        click.echo(f"  {name:<14}{version}")
+    click.echo(f"\ndata folder: {data_folder()}")

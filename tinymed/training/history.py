@@ -1,0 +1,74 @@
+"""History: the figures of every epoch, as a table and as curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+
+class History:
+    """What `fit` gives back.
+
+    history  {"loss": [...], "accuracy": [...], "val_loss": [...], ...}, one figure an epoch
+    epochs   the numbers of the epochs, from 1
+    note     why training ended before its time; else empty
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epochs: list[int] = []
+        self.note = ""
+
+    def append(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Take in the figures of one epoch."""
+        self.epochs.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Losses, and beside them the metrics, over the epochs; returns the matplotlib axes.
+
+        ax  where to draw: two axes, or one for the losses alone; new ones if None
+        """
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        if not self.epochs:
+            raise ValueError("there is nothing to plot: no epoch was finished")
+        losses = [name for name in self.history if name.endswith("loss")]
+        rest = [name for name in self.history if name not in (*losses, "lr")]
+        panels = [("Loss", "mean loss per sample", losses), *([("Metrics", "value (0 to 1)", rest)] if rest else [])]
+        if ax is None:
+            _, ax = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 3.6), layout="constrained", squeeze=False)
+            ax = ax[0]
+        axes = [ax] if hasattr(ax, "plot") else list(ax)
+        for axis, (title, unit, names) in zip(axes, panels):
+            for name in names:
+                shown = f"validation {name[4:]}" if name.startswith("val_") else f"training {name}"
+                style = "--" if name.startswith("val_") else "-"
+                axis.plot(self.epochs, self.history[name], style, marker=".", label=shown)
+            axis.set(title=title, xlabel="epoch", ylabel=unit)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)
+        return ax
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.4f}" for name, values in self.history.items())
+        epochs = f"{len(self)} epoch{'s' * (len(self) != 1)}"
+        return f"History({'; '.join(filter(None, [epochs, last, self.note]))})"
+
+    def _repr_html_(self) -> str:
+        rows = [["epoch", *self.history]]
+        rows += [
+            [str(epoch), *(f"{values[k]:.4f}" for values in self.history.values())]
+            for k, epoch in enumerate(self.epochs)
+        ]
+        body = "".join(
+            "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
+            for row, tag in zip(rows, ["th"] + ["td"] * len(self))
+        )
+        return f"<table>{body}</table>" + (f"<p>{escape(self.note)}</p>" if self.note else "")

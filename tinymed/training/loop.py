@@ -1,0 +1,255 @@
+"""The training loop: fit, evaluate, predict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinymed.autograd import no_grad
+from tinymed.data.sampler import count
+from tinymed.nn.module import Module
+from tinymed.optim import Optimizer
+from tinymed.optim.lr_scheduler import ReduceLROnPlateau
+from tinymed.random import default_generator
+from tinymed.training.batches import Batches
+from tinymed.training.callbacks import BestModel, Callback, EarlyStopping
+from tinymed.training.history import History
+from tinymed.training.objective import Objective, class_weights
+from tinymed.training.progress import Silent, progress
+
+
+def fit(
+    model: Module,
+    train: Any,
+    *,
+    loss: Any,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Sequence[str | Callable] | None = None,
+    class_weight: Any = None,
+    callbacks: Sequence[Callback] = (),
+    scheduler: Any = None,
+    early_stopping: int | EarlyStopping | None = None,
+    keep_best: str | None = None,
+    seed: int | None = None,
+    shuffle: bool = True,
+    verbose: Any = "auto",
+) -> History:
+    """Train the model; the figures of each epoch come back.
+
+    train, validation  a Dataset, a DataLoader (which settles batches and order itself) or a pair (x, y)
+    loss               a name ("binary_cross_entropy_with_logits", "cross_entropy", "mse"), a function, a module
+    metrics            names of training.metrics, or functions f(probabilities, labels); accuracy if None
+    class_weight       "balanced" or {class: weight}: what a sample counts in the training loss
+    scheduler          of optim.lr_scheduler, stepped after every epoch
+    early_stopping     so many epochs without a better val_loss (loss, without validation), or an EarlyStopping
+    keep_best          the figure, such as "val_loss" or "val_auc", at whose best epoch the weights are put back
+    seed               governs shuffling and dropout: with equal weights to start from, runs are equal bit for bit
+    verbose            False: silent; 2: a line an epoch; else a bar where the output is a terminal
+
+    The figures of training are taken as it goes, while the weights still change; those of validation
+    (val_...) after the epoch. Ctrl-C ends training cleanly; the history's note tells.
+
+    Raises FloatingPointError as soon as the loss is NaN or infinite; the weights are then those before the step
+    that broke them. Raises ValueError or TypeError for data that cannot be meant.
+    """
+    count("epochs", epochs)
+    objective = Objective(loss)
+    functions = objective.metrics(metrics)
+    _check_optimizer(model, optimizer)
+    batches = Batches(model, train, batch_size, shuffle, "train")
+    held_out = None if validation is None else Batches(model, validation, batch_size, False, "validation")
+    weights = None if class_weight is None else class_weights(class_weight, batches.labels())
+    if isinstance(early_stopping, int):
+        early_stopping = EarlyStopping(early_stopping, "val_loss" if held_out else "loss")
+    best = None if keep_best is None else BestModel(model, keep_best)
+    called = [*callbacks, *(c for c in (best, early_stopping) if c is not None)]
+    history, step = History(), _Step(model, objective, optimizer, weights)
+    with _modes_kept(model), _seeded(seed), progress(verbose, epochs, len(batches)) as shown:
+        try:
+            for epoch in range(1, epochs + 1):
+                logs = _train(step, batches, functions, epoch, shown)
+                if held_out is not None:
+                    figures = _figures(model, held_out, objective, functions)
+                    logs |= {f"val_{name}": value for name, value in figures.items()}
+                if scheduler is not None:
+                    logs["lr"] = optimizer.param_groups[0]["lr"]
+                    watched = (logs.get("val_loss", logs["loss"]),)
+                    scheduler.step(*(watched if isinstance(scheduler, ReduceLROnPlateau) else ()))
+                history.append(epoch, logs)
+                shown.epoch(epoch, logs)
+                stopped = [c for c in called if c.on_epoch_end(epoch, logs) is True]
+                if stopped:
+                    history.note = f"stopped after epoch {epoch} by {stopped[0]!r}"
+                    break
+        except KeyboardInterrupt:
+            history.note = f"interrupted in epoch {epoch}; the figures are of the {len(history)} finished before"
+    if best is not None:
+        best.restore()
+    return history
+
+
+def evaluate(
+    model: Module,
+    data: Any,
+    *,
+    loss: Any,
+    metrics: Sequence[str | Callable] | None = None,
+    batch_size: int = 256,
+) -> dict[str, float]:
+    """{"loss": ..., "accuracy": ...} of the model on the data, in eval mode; arguments as in `fit`."""
+    objective = Objective(loss)
+    batches = Batches(model, data, batch_size)
+    with _modes_kept(model):
+        return _figures(model, batches, objective, objective.metrics(metrics))
+
+
+def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256) -> np.ndarray:
+    """The model's outputs for all of the data, in order and in eval mode.
+
+    data  an array x, a pair (x, y), a Dataset or a DataLoader; labels are passed over
+    loss  the loss it was trained with, to get probabilities: σ of logits, softmax of scores. None: as they come
+    """
+    batches = Batches(model, data, batch_size, labelled=False)
+    with _modes_kept(model), no_grad():
+        model.eval()
+        outputs = np.concatenate([model(x).array for x, _ in batches])
+    return outputs if loss is None else Objective(loss).probabilities(outputs)
+
+
+# -------------------------------------------------------------------- one epoch, one step
+
+
+class _Step:
+    """One step of the optimiser, which can be undone: the weights before it are kept."""
+
+    def __init__(self, model: Module, objective: Objective, optimizer: Optimizer, weights: np.ndarray | None) -> None:
+        self.model, self.objective, self.optimizer, self.weights = model, objective, optimizer, weights
+        self.held = [*model.parameters(), *model.buffers()]
+        self.before = [t.array.copy() for t in self.held]
+
+    def __call__(self, x: Any, y: Any, where: str) -> tuple[float, np.ndarray, np.ndarray]:
+        """The loss, the outputs and the labels of a batch, after one step down its gradient."""
+        output = self.model(x)
+        target = self.objective.target(output, y)
+        labels = self.objective.labels(target.array)
+        weight = None if self.weights is None else self.weights[labels.reshape(len(labels))]
+        loss = self.objective(output, target, weight)
+        value = float(loss.item())
+        if not math.isfinite(value):
+            self.undo(f"the loss became {value} in {where}")
+        self.optimizer.zero_grad()
+        loss.backward()
+        for copy, t in zip(self.before, self.held):
+            np.copyto(copy, t.array)
+        self.optimizer.step()
+        return value, output.array, labels
+
+    def check(self, epoch: int) -> None:
+        """Refuse weights that the epoch's last step, which no loss has seen, has broken."""
+        if not all(np.isfinite(p.array).all() for p in self.model.parameters()):
+            self.undo(f"the last step of epoch {epoch} made weights NaN or infinite")
+
+    def undo(self, what: str) -> None:
+        with no_grad():
+            for copy, t in zip(self.before, self.held):
+                t.copy_(copy)
+        rates = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
+        raise FloatingPointError(
+            f"{what}; the model has the weights from before the last step again. Lower the learning rate "
+            f"(now {rates}), clip gradients, or scale the inputs"
+        )
+
+
+def _train(
+    step: _Step, batches: Batches, functions: dict[str, Callable], epoch: int, shown: Silent
+) -> dict[str, float]:
+    step.model.train()
+    tally = _Tally(step.objective, functions)
+    for number, (x, y) in enumerate(batches, 1):
+        tally.add(*step(x, y, f"epoch {epoch}, batch {number} of {len(batches)}"))
+        shown.batch(epoch, tally.loss)
+    step.check(epoch)
+    return tally.figures()
+
+
+def _figures(model: Module, batches: Batches, objective: Objective, functions: dict[str, Callable]) -> dict[str, float]:
+    model.eval()
+    tally = _Tally(objective, functions)
+    with no_grad():
+        for x, y in batches:
+            output = model(x)
+            target = objective.target(output, y)
+            tally.add(float(objective(output, target).item()), output.array, objective.labels(target.array))
+    return tally.figures()
+
+
+class _Tally:
+    """The mean loss over samples, and what metrics are computed from."""
+
+    def __init__(self, objective: Objective, functions: dict[str, Callable]) -> None:
+        self.objective, self.functions = objective, functions
+        self.total, self.samples = 0.0, 0
+        self.outputs: list[np.ndarray] = []
+        self.labels: list[np.ndarray] = []
+
+    @property
+    def loss(self) -> float:
+        return self.total / self.samples
+
+    def add(self, loss: float, output: np.ndarray, labels: np.ndarray) -> None:
+        self.total += loss * len(output)
+        self.samples += len(output)
+        if self.functions:
+            self.outputs.append(output)
+            self.labels.append(labels)
+
+    def figures(self) -> dict[str, float]:
+        figures = {"loss": self.loss}
+        if self.functions:
+            probabilities = self.objective.probabilities(np.concatenate(self.outputs))
+            labels = np.concatenate(self.labels)
+            figures |= {name: float(f(probabilities, labels)) for name, f in self.functions.items()}
+        return figures
+
+
+# -------------------------------------------------------------------- around it
+
+
+@contextmanager
+def _modes_kept(model: Module) -> Iterator[None]:
+    """Every layer comes out in the mode, training or not, in which it came."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """The default generator starts from the seed, and goes on afterwards as if nothing had been drawn."""
+    if seed is None:
+        yield
+        return
+    before = default_generator.get_state()
+    default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        default_generator.set_state(before)
+
+
+def _check_optimizer(model: Module, optimizer: Any) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be one of tinymed.optim, such as Adam(model.parameters()), got {optimizer!r}")
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError("the optimizer has none of this model's parameters; make it anew after the model")
