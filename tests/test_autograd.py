@@ -95,7 +95,9 @@ def test_gradients_are_unbroadcast():
 
 def test_a_gradient_of_the_wrong_shape_is_refused(monkeypatch):
     monkeypatch.setattr(tinymed.ops.elementwise.Exp, "backward", lambda ctx, g: np.ones((2, 7)))
-    with pytest.raises(AssertionError, match=r"Exp.backward gave a gradient of shape \(2, 7\).*input 0 of shape \(2, 3\)"):
+    with pytest.raises(
+        AssertionError, match=r"Exp.backward gave a gradient of shape \(2, 7\).*input 0 of shape \(2, 3\)"
+    ):
         tinymed.zeros(2, 3, requires_grad=True).exp().sum().backward()
 
 
@@ -132,7 +134,7 @@ def test_a_second_backward_needs_retain_graph():
     y.backward(retain_graph=True)
     y.backward()
     assert grad(x) == [8]
-    with pytest.raises(ValueError, match="second time.*retain_graph=True"):
+    with pytest.raises(ValueError, match=r"second time.*retain_graph=True"):
         y.backward()
     z = y * 2  # a new op on a graph that is gone
     with pytest.raises(ValueError, match="second time"):
@@ -153,77 +155,6 @@ def test_backward_without_a_graph():
     for y in (tinymed.ones(1), leaf(1.0).detach(), tinymed.ones(1) * 2):
         with pytest.raises(ValueError, match="no graph"):
             y.backward()
-
-
-IN_PLACE = {
-    "x += value": lambda x: x.__iadd__(1),
-    "x -= value": lambda x: x.sub_(1),
-    "x *= value": lambda x: x.mul_(2),
-    "x /= value": lambda x: x.__itruediv__(2),
-    r"x\[…\] = value": lambda x: x.__setitem__(0, 1.0),
-    r"x\.fill_": lambda x: x.fill_(1),
-    r"x\.fill_\(value\)": lambda x: x.zero_(),
-    r"x\.copy_": lambda x: x.copy_(np.zeros(2)),
-    r"x\.clamp_": lambda x: x.clamp_(0, 1),
-    r"x\.normal_": lambda x: x.normal_(),
-    r"x\.uniform_": lambda x: x.uniform_(),
-}
-
-
-@pytest.mark.parametrize("what", IN_PLACE)
-def test_writes_into_a_graph_are_refused(what):
-    x = leaf(1.0, 2.0)
-    with pytest.raises(ValueError, match=f"^{what}.* would overwrite a leaf that requires grad.*no_grad"):
-        IN_PLACE[what](x)
-    y = x * 2
-    for target in (y, y[:1]):
-        with pytest.raises(ValueError, match=f"^{what}.* would overwrite the result of (Mul|Slice)"):
-            IN_PLACE[what](target)
-    np.testing.assert_array_equal(y.detach().numpy(), [2, 4])
-    with tinymed.no_grad():
-        IN_PLACE[what](x)
-    frozen = np.zeros(2)
-    frozen.flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
-        IN_PLACE[what](tinymed.from_numpy(frozen))
-    assert (frozen == 0).all()
-
-
-def test_a_value_that_requires_grad_is_not_lost_in_silence():
-    with pytest.raises(ValueError, match="would lose its gradient"):
-        tinymed.zeros(2)[0] = leaf(1.0)[0]
-    x = tinymed.zeros(1)
-    with pytest.raises(ValueError, match="would lose its gradient"):
-        x += tinymed.ones(1, requires_grad=True)
-    with pytest.raises(ValueError, match="would lose its gradient"):
-        x.copy_(tinymed.ones(1, requires_grad=True))
-
-
-def test_the_version_counts_writes_and_backward_sees_them():
-    x, w = leaf(1.0, 2.0), tinymed.tensor(np.array([3.0, 4.0]))
-    y = (x * w).sum()
-    w += 1
-    with pytest.raises(ValueError, match="input of Mul was changed in place"):
-        y.backward()
-
-
-@pytest.mark.parametrize("view", [lambda w: w[:1], lambda w: w.reshape(2, 1), lambda w: w.detach(), lambda w: w.T])
-def test_views_share_memory_and_version(view):
-    x, w = leaf(1.0, 2.0), tinymed.tensor(np.array([3.0, 4.0]))
-    y = (x * w).sum()
-    view(w).fill_(7)
-    assert w.array[0] == 7
-    with pytest.raises(ValueError, match="changed in place"):
-        y.backward()
-
-
-def test_a_parameter_written_under_no_grad_is_seen_too():
-    w = leaf(1.0)
-    y = (w * w).sum()
-    with tinymed.no_grad():
-        w -= 0.1
-    with pytest.raises(ValueError, match="changed in place"):
-        y.backward()
 
 
 # ---------------------------------------------------------------- switches
@@ -391,7 +322,10 @@ def test_a_thousand_steps_leave_nothing_behind():
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_anomaly_names_the_op_and_the_place():
     x = leaf(1.0, -1.0)
-    with tinymed.detect_anomaly(), pytest.raises(FloatingPointError, match=r"Log forward gave nan at index \[1\] of shape \(2,\)"):
+    with (
+        tinymed.detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"Log forward gave nan at index \[1\] of shape \(2,\)"),
+    ):
         x.log()
     with tinymed.detect_anomaly():
         y = leaf(4.0, 0.0).sqrt().sum()

@@ -18,7 +18,14 @@ def leaf(*size, seed=0):
 
 def scalars_of_a_recurrent(k, states):
     T, N, I, H = 3, 2, 2, 3
-    return [leaf(T, N, I), *(leaf(N, H, seed=s) for s in range(states)), leaf(k * H, I), leaf(k * H, H), leaf(k * H), leaf(k * H, seed=1)]
+    return [
+        leaf(T, N, I),
+        *(leaf(N, H, seed=s) for s in range(states)),
+        leaf(k * H, I),
+        leaf(k * H, H),
+        leaf(k * H),
+        leaf(k * H, seed=1),
+    ]
 
 
 CASES = {  # the Function, an expression that uses it, its inputs
@@ -41,7 +48,11 @@ CASES = {  # the Function, an expression that uses it, its inputs
     "index": (shape.Index, lambda x: x[[0, 0, 2]], [leaf(3, 3)]),
     "pad": (shape.Pad, lambda x: F.pad(x, (1, 2)), [leaf(3, 3)]),
     "conv2d": (conv.Conv2d, lambda x, w, b: F.conv2d(x, w, b, 2, 1), [leaf(2, 2, 4, 4), leaf(2, 2, 3, 3), leaf(2)]),
-    "conv_transpose2d": (conv.ConvTranspose2d, F.conv_transpose2d, [leaf(2, 2, 3, 3), leaf(2, 2, 3, 3, seed=1), leaf(2)]),
+    "conv_transpose2d": (
+        conv.ConvTranspose2d,
+        F.conv_transpose2d,
+        [leaf(2, 2, 3, 3), leaf(2, 2, 3, 3, seed=1), leaf(2)],
+    ),
     "max_pool2d": (pool.MaxPool2d, lambda x: F.max_pool2d(x, 2, 1), [leaf(1, 2, 3, 3)]),
     "avg_pool2d": (pool.AvgPool2d, lambda x: F.avg_pool2d(x, 2, padding=1), [leaf(1, 2, 3, 3)]),
     "relu": (activation.ReLU, F.relu, [leaf(3, 3)]),
@@ -53,11 +64,15 @@ CASES = {  # the Function, an expression that uses it, its inputs
     "standardize": (norm.Standardize, lambda x: F.batch_norm(x, None, None, training=True), [leaf(3, 3)]),
     "embedding": (norm.Embedding, lambda w: F.embedding(tinymed.tensor([0, 2, 0]), w), [leaf(3, 3)]),
     "cross_entropy": (loss.NLL, lambda x: F.cross_entropy(x, tinymed.tensor([0, 2, 1])), [leaf(3, 3)]),
-    "bce_with_logits": (loss.BCEWithLogits, lambda x: F.binary_cross_entropy_with_logits(x, tinymed.eye(3)), [leaf(3, 3)]),
+    "bce_with_logits": (
+        loss.BCEWithLogits,
+        lambda x: F.binary_cross_entropy_with_logits(x, tinymed.eye(3)),
+        [leaf(3, 3)],
+    ),
     "rnn": (recurrent.RNN, recurrent.rnn, scalars_of_a_recurrent(1, 1)),
     "lstm": (recurrent.LSTM, recurrent.lstm, scalars_of_a_recurrent(4, 2)),
     "gru": (recurrent.GRU, recurrent.gru, scalars_of_a_recurrent(3, 1)),
-}  # fmt: skip
+}
 
 BREAKS = {  # what a slip of the pen does to one gradient
     "zeroed": lambda g: np.zeros_like(g),
@@ -115,7 +130,7 @@ def can_break(how, g):
     """Whether the break changes this gradient at all: an absent one, or one transposed into another shape, no."""
     if g is None or (how == "transposed" and (g.ndim < 2 or g.shape[-1] != g.shape[-2])):
         return False
-    return not np.allclose(BREAKS[how](g), g, rtol=5e-3, atol=1e-3)
+    return not np.allclose(BREAKS[how](g), g, rtol=5e-3, atol=1e-4)
 
 
 def test_a_dropped_sum_over_the_batch_is_noticed(monkeypatch):
@@ -137,7 +152,7 @@ def test_a_softmax_whose_gradient_is_zero_does_not_slip_through(monkeypatch):
 
 
 def test_a_gradient_that_never_arrives_is_noticed(monkeypatch):
-    with pytest.raises(GradcheckError, match="ratio     0.5"):
+    with pytest.raises(GradcheckError, match=r"ratio     0.5"):
         gradcheck(lambda x: x * x.detach(), leaf(3))
     with pytest.raises(GradcheckError, match="analytic  0"):
         gradcheck(lambda x: (x * x).detach(), leaf(3))

@@ -35,21 +35,33 @@ ACTIVATIONS = {
 }
 NORMS = {
     "batch_norm": (
-        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True), (4, 3, 2, 2), (3,), (3,)),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
+        (4, 3, 2, 2),
+        (3,),
+        (3,),
+    ),
     "batch_norm (N,C)": (lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True, eps=1e-2), (5, 3)),
     "batch_norm eval": (
-        lambda t, x, m, v, w: t.nn.functional.batch_norm(x, m.detach(), v.detach(), w), (2, 3, 4), (3,), np.array([1., 2., .5]), (3,)),
+        lambda t, x, m, v, w: t.nn.functional.batch_norm(x, m.detach(), v.detach(), w),
+        (2, 3, 4),
+        (3,),
+        np.array([1.0, 2.0, 0.5]),
+        (3,),
+    ),
     "layer_norm": (lambda t, x, w, b: t.nn.functional.layer_norm(x, (4,), w, b), (2, 3, 4), (4,), (4,)),
     "layer_norm of two axes": (lambda t, x: t.nn.functional.layer_norm(x, (3, 4), eps=1e-3), (2, 3, 4)),
     "group_norm": (lambda t, x, w, b: t.nn.functional.group_norm(x, 2, w, b), (2, 4, 3), (4,), (4,)),
     "embedding": (lambda t, i, w: t.nn.functional.embedding(i, w), np.array([[0, 2], [2, 4]]), (5, 3)),
     "embedding padding": (
-        lambda t, i, w: t.nn.functional.embedding(i, w, padding_idx=2), np.array([[0, 2], [2, 4]]), (5, 3)),
+        lambda t, i, w: t.nn.functional.embedding(i, w, padding_idx=2),
+        np.array([[0, 2], [2, 4]]),
+        (5, 3),
+    ),
     "interpolate": (lambda t, x: t.nn.functional.interpolate(x, scale_factor=2), (1, 2, 3, 4)),
     "interpolate size": (lambda t, x: t.nn.functional.interpolate(x, size=(2, 7)), (1, 2, 3, 4)),
     "interpolate 1d": (lambda t, x: t.nn.functional.interpolate(x, size=5), (1, 2, 3)),
     "interpolate 3d": (lambda t, x: t.nn.functional.interpolate(x, scale_factor=(1, 2, 1.5)), (1, 1, 2, 2, 4)),
-}  # fmt: skip
+}
 
 
 def _ce(*samples, **how):
@@ -77,7 +89,10 @@ LOSSES = {
     "ce probabilities": _ce(A, SOFT),
     "ce probabilities weight": _ce(A, SOFT, WEIGHT, label_smoothing=0.1),
     "ce batch of one": _ce((1, 4), LABELS[:1]),
-    **{f"nll {r}": (lambda t, x, y, r=r: t.nn.functional.nll_loss(x, y, reduction=r), A, LABELS) for r in ("mean", "sum", "none")},
+    **{
+        f"nll {r}": (lambda t, x, y, r=r: t.nn.functional.nll_loss(x, y, reduction=r), A, LABELS)
+        for r in ("mean", "sum", "none")
+    },
     "nll weight": (lambda t, x, y, w: t.nn.functional.nll_loss(x, y, w.detach(), ignore_index=3), A, LABELS, WEIGHT),
     "nll pixels": (lambda t, x, y: t.nn.functional.nll_loss(x, y), (2, 4, 2, 2), PIXELS),
     "bce": _loss("binary_cross_entropy", P, Q),
@@ -85,11 +100,15 @@ LOSSES = {
     "bce weight": (lambda t, x, y, w: t.nn.functional.binary_cross_entropy(x, y.detach(), w.detach()), P, Q, Q),
     "bce logits": _loss("binary_cross_entropy_with_logits", WIDE, Q),
     "bce logits pos_weight": (
-        lambda t, x, y, w: t.nn.functional.binary_cross_entropy_with_logits(x, y.detach(), pos_weight=w.detach()), WIDE, Q, WEIGHT),
+        lambda t, x, y, w: t.nn.functional.binary_cross_entropy_with_logits(x, y.detach(), pos_weight=w.detach()),
+        WIDE,
+        Q,
+        WEIGHT,
+    ),
     "kl": _loss("kl_div", A, SOFT, reduction="batchmean"),
     "kl sum": _loss("kl_div", A, SOFT, reduction="sum"),
     "kl log target": _loss("kl_div", A, np.log(SOFT), log_target=True, reduction="none"),
-}  # fmt: skip
+}
 ROWS = ACTIVATIONS | NORMS | LOSSES
 
 
@@ -114,8 +133,12 @@ def test_far_numbers_saturate_without_a_warning(dtype):
 
 
 def test_bce_at_0_and_1_is_pytorchs(as_torch):
-    as_torch(lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y.detach(), reduction="none"),
-             np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0]), numeric=False)  # fmt: skip
+    as_torch(
+        lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y.detach(), reduction="none"),
+        np.array([0.0, 1.0, 0.0, 1.0]),
+        np.array([0.0, 1.0, 1.0, 0.0]),
+        numeric=False,
+    )
 
 
 def test_batch_norm_moves_its_statistics_as_pytorch(as_torch):

@@ -61,10 +61,14 @@ ROWS = {
     "back 2d groups": back(2, (1, 4, 3, 3), (4, 2, 3, 3), groups=2, stride=2, padding=2, dilation=2),
     "back 2d no batch": back(2, X2[1:], (2, 3, 3, 2)),
     "back 3d": back(3, (1, 2, 2, 3, 2), (2, 2, 3, 2, 2), (2,)),
-    "back 3d options": back(3, (1, 2, 2, 3, 2), (2, 2, 3, 2, 2), (2,), stride=(3, 1, 2), padding=(1, 0, 1), output_padding=(2, 0, 1)),
-    "back 3d dilation": back(3, (1, 2, 3, 2, 2), (2, 1, 2, 2, 2), (2,), dilation=(2, 1, 3), padding=(2, 0, 0), groups=2),
+    "back 3d options": back(
+        3, (1, 2, 2, 3, 2), (2, 2, 3, 2, 2), (2,), stride=(3, 1, 2), padding=(1, 0, 1), output_padding=(2, 0, 1)
+    ),
+    "back 3d dilation": back(
+        3, (1, 2, 3, 2, 2), (2, 1, 2, 2, 2), (2,), dilation=(2, 1, 3), padding=(2, 0, 0), groups=2
+    ),
     "back 3d no batch": back(3, (2, 2, 3, 2), (2, 2, 3, 2, 2)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -73,8 +77,12 @@ def test_conv_is_pytorchs(as_torch, name):
 
 
 def test_every_combination_of_rectangular_kernel_stride_and_padding(as_torch):
-    for kernel, stride, padding in itertools.product(itertools.product((1, 2, 3), repeat=2), ((1, 2), (3, 1)), ((0, 1), (2, 0))):
-        as_torch(*conv(2, (1, 2, 5, 4), (2, 2, *kernel), stride=stride, padding=padding), numeric=False, dtypes=[np.float64])
+    for kernel, stride, padding in itertools.product(
+        itertools.product((1, 2, 3), repeat=2), ((1, 2), (3, 1)), ((0, 1), (2, 0))
+    ):
+        as_torch(
+            *conv(2, (1, 2, 5, 4), (2, 2, *kernel), stride=stride, padding=padding), numeric=False, dtypes=[np.float64]
+        )
 
 
 QUICK = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -89,8 +97,11 @@ def test_any_conv_is_pytorchs(as_torch, n, data):
     spare, K, S, P, D = zip(*data.draw(st.lists(axis, min_size=n, max_size=n)))
     N, c, o, g = data.draw(sizes)
     X = [max(1, e + d * (k - 1) + 1 - 2 * p) for e, k, p, d in zip(spare, K, P, D)]
-    as_torch(*conv(n, (N, c * g, *X), (o * g, c, *K), (o * g,), stride=S, padding=P, dilation=D, groups=g),
-             numeric=False, dtypes=[np.float64])  # fmt: skip
+    as_torch(
+        *conv(n, (N, c * g, *X), (o * g, c, *K), (o * g,), stride=S, padding=P, dilation=D, groups=g),
+        numeric=False,
+        dtypes=[np.float64],
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -101,8 +112,11 @@ def test_any_transposed_conv_is_pytorchs(as_torch, n, data):
     N, c, o, g = data.draw(sizes)
     E = [data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(S, D)]
     X = [e + 1 + 2 * p for e, p in zip(spare, P)]
-    as_torch(*back(n, (N, c * g, *X), (c * g, o, *K), (o * g,), stride=S, padding=P, output_padding=E, dilation=D, groups=g),
-             numeric=False, dtypes=[np.float64])  # fmt: skip
+    as_torch(
+        *back(n, (N, c * g, *X), (c * g, o, *K), (o * g,), stride=S, padding=P, output_padding=E, dilation=D, groups=g),
+        numeric=False,
+        dtypes=[np.float64],
+    )
 
 
 def test_strided_and_read_only_images():
@@ -141,11 +155,12 @@ BAD = {
     "leaves no output": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), padding=5),
     "does not fit x": lambda x, w: F.conv3d(x.unsqueeze(0), w.unsqueeze(2).expand(4, 2, 4, 3, 3)),
     r"conv_transpose3d.*leaves no output": lambda x, w: F.conv_transpose3d(
-        x.unsqueeze(2), w.transpose(0, 1).unsqueeze(2), padding=(3, 0, 0)),
+        x.unsqueeze(2), w.transpose(0, 1).unsqueeze(2), padding=(3, 0, 0)
+    ),
     r"conv3d.*stride": lambda x, w: F.conv3d(x.unsqueeze(2), w.unsqueeze(2), stride=(0, 1, 1)),
     r"conv_transpose2d.*stride": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), stride=0),
     r"conv_transpose2d.*groups": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), groups=0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("message", BAD)

@@ -152,7 +152,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             "backward() on a tensor with no graph: nothing that it was made from requires grad; "
             "make a leaf with requires_grad=True, and mind no_grad() and detach()"
         )
-    seed = _seed(self, gradient)
+    seed, functions = _seed(self, gradient), _newest_first(self.grad_fn)
     arrived: dict[Function, list] = {}
     leaves: dict[Tensor, np.ndarray] = {}
 
@@ -165,7 +165,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             slots[tensor.output_nr] = g if before is None else before + g
 
     arrive(self, seed)
-    for ctx in _newest_first(self.grad_fn):
+    for ctx in functions:
         grads = arrived.pop(ctx, None)
         if grads is None:  # nothing flowed here: every gradient on the way was None
             continue

@@ -85,7 +85,7 @@ class Conv2D(Layer):
 class MaxPooling2D(Layer):
     """The largest number of every window: (N,H,W,C) → (N,OH,OW,C)"""
 
-    kind: type[Module] = nn.MaxPool2d
+    kind: Any = nn.MaxPool2d
 
     def __init__(self, pool_size: Any = (2, 2), strides: Any = None) -> None:
         self.sizes = (pool_size, strides)
@@ -183,7 +183,7 @@ class Sequential:
         if isinstance(self.layers[0], Input):
             self.build(self.layers[0].shape)
 
-    network: nn.Sequential | None = None
+    network: Any = None  # an nn.Sequential, once the input is known
 
     def build(self, shape: Sequence[int]) -> None:
         """Make the layers for samples of this shape, (H,W,C) or (I,), with Glorot-uniform weights and zero biases."""
@@ -193,7 +193,7 @@ class Sequential:
             made = layer.build(now)
             modules += made
             now = _shape_after(made, now)
-        self.network = nn.Sequential(*modules).apply(keras_weights_)  # type: ignore[assignment]
+        self.network = nn.Sequential(*modules).apply(keras_weights_)
 
     def compile(self, optimizer: Any = "adam", loss: str = "binary_crossentropy", metrics: Sequence[str] = ()) -> None:
         """Choose how to train. optimizer is "adam", "sgd", "rmsprop" or one of tinymed.optim's."""
@@ -276,10 +276,10 @@ class Sequential:
         """The part of the network that the loss is put upon, and tinymed's name of the loss."""
         loss, last = LOSSES[self.loss]
         if last is None:
-            return self.network, loss  # type: ignore[return-value]
-        if not isinstance(self.network[-1], last):  # type: ignore[index]
+            return self.network, loss
+        if not isinstance(self.network[-1], last):
             raise ValueError(f'{self.loss} expects activation="{last.__name__.lower()}" on the last layer')
-        return self.network[:-1], loss  # type: ignore[index,return-value]
+        return self.network[:-1], loss
 
     def _arrays(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         if not self.loss:

@@ -32,9 +32,8 @@ def demo(out: Path, epochs: int, seed: int, data_home: Path | None) -> None:
     """
     print_findings()
     name, (train, validation, test) = breast_data(data_home)
-    click.echo(
-        f"\nThe article's network (5.2) on {name} ({len(train)} pictures to learn from, {len(test)} to be judged by): {epochs} epochs, batch 32, Adam 1e-3, seed {seed}"
-    )
+    click.echo(f"\nThe article's network (5.2) on {name}: {len(train)} pictures to learn from, {len(test)} to judge by")
+    click.echo(f"{epochs} epochs, batch 32, Adam 1e-3, seed {seed}")
     model, history, seconds = run(train, validation, epochs, seed)
     figures, probabilities = judge(model, test)
     figures |= {"data": name, "epochs": epochs, "seed": seed, "seconds": round(seconds, 1)}

@@ -302,7 +302,7 @@ def conv_transpose3d(
     FD = x.shape[2] + DD * (KD - 1) + ED  # the full depth, of which padding takes PD away at both ends
     if PD < 0 or FD - 2 * PD < 1:
         raise ValueError(f"{name}: x {input.shape} with w {weight.shape}, padding {padding} leaves no output")
-    total = None
+    total: Any = None
     for k in range(KD):
         y = conv_transpose2d(x.transpose(1, 2).flatten(0, 1), weight[:, :, k], None, S, P, E, groups, D)
         y = y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # (N,O,D,OH,OW): layer d lands on d + k·DD

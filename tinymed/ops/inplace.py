@@ -70,7 +70,8 @@ _operation("div_", "x /= value", np.true_divide, "__itruediv__")
 @method()
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Takes over source's numbers."""
-    _writable(self, "x.copy_(source)")[...] = as_tensor(source).array
+    value = _value(self, "x.copy_(source)", source)
+    _writable(self, "x.copy_(source)")[...] = value
     return self
 
 

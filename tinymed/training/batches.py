@@ -34,15 +34,16 @@ class Batches:
             data = DataLoader(_dataset(data, name, labelled), batch_size, shuffle)
         self.loader = data
         # arrays are checked once, which gives the sample's own number; other datasets batch by batch
-        self.known = type(data.dataset) is TensorDataset
+        kind = type(data.dataset)
+        self.known = issubclass(kind, TensorDataset) and kind.__getitem__ is TensorDataset.__getitem__
         if self.known:
-            for what, t in zip(("x", "y"), data.dataset.tensors):
+            for what, t in zip(("x", "y") if labelled else ("x",), data.dataset.tensors):
                 _finite(f"{name} {what}", t.array, "sample")
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         for number, batch in enumerate(self.loader, 1):
             x, y = self._pair(batch)
             if not self.known:

@@ -186,7 +186,10 @@ def _figures(model: Module, batches: Batches, objective: Objective, functions: d
         for x, y in batches:
             output = model(x)
             target = objective.target(output, y)
-            tally.add(float(objective(output, target).item()), output.array, objective.labels(target.array))
+            loss = float(objective(output, target).item())
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss on {batches.name} is {loss}; are weights or inputs huge?")
+            tally.add(loss, output.array, objective.labels(target.array))
     return tally.figures()
 
 

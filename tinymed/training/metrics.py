@@ -177,8 +177,8 @@ def _read(name: str, probabilities: Any, labels: Any) -> tuple[np.ndarray, np.nd
     p = np.stack([1 - p, p], 1) if p.ndim == 1 else p
     off = ~((y >= 0) & (y < p.shape[1]) & (y == np.floor(y)))
     if off.any():
-        at = int(np.flatnonzero(off)[0])
-        raise ValueError(f"{name}: label {y[at]} of sample {at} is none of the classes 0…{p.shape[1] - 1}")
+        sample = int(np.flatnonzero(off)[0])
+        raise ValueError(f"{name}: label {y[sample]} of sample {sample} is none of the classes 0…{p.shape[1] - 1}")
     return p, y.astype(np.int64)
 
 

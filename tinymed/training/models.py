@@ -27,7 +27,9 @@ def article_cnn(init: str = "keras") -> nn.Sequential:
     )
     if init not in ("keras", "torch"):
         raise ValueError(f'article_cnn: init is "keras" or "torch", got {init!r}')
-    return model.apply(keras_weights_) if init == "keras" else model
+    if init == "keras":
+        model.apply(keras_weights_)
+    return model
 
 
 def keras_weights_(module: Module) -> None:

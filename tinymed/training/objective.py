@@ -25,7 +25,8 @@ OUTPUTS = {
     F.l1_loss: "values",
     F.smooth_l1_loss: "values",
 }
-NAMES: dict[str, Callable] = {f.__name__: f for f in OUTPUTS} | {
+NAMES: dict[str, Any] = {
+    **{f.__name__: f for f in OUTPUTS},
     "bce_with_logits": F.binary_cross_entropy_with_logits,
     "bce": F.binary_cross_entropy,
     "mse": F.mse_loss,
@@ -84,7 +85,7 @@ class Objective:
         if self.output == "anything":
             raise ValueError("class_weight needs a loss of tinymed's: one of your own must weigh its samples itself")
         if isinstance(self.loss, nn.Module):
-            loss: Callable = copy.copy(self.loss)
+            loss: Any = copy.copy(self.loss)
             loss.reduction = "none"
         else:
             loss = partial(self.loss, reduction="none")

@@ -1,0 +1,351 @@
+"""fit, evaluate, predict, the history, callbacks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tinymed
+from tinymed import nn, optim
+from tinymed.data import DataLoader, Dataset, TensorDataset, make_breast_phantoms
+from tinymed.training import BestModel, EarlyStopping, article_cnn, evaluate, fit, predict
+from tinymed.training.objective import Objective, class_weights
+
+BCE = "binary_cross_entropy_with_logits"
+
+
+def points(n=64, seed=0):
+    """Two classes on a line, x (n,2) and y (n,)."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 2)).astype(np.float32)
+    return x, (x[:, 0] + 0.1 * x[:, 1] > 0).astype(np.int64)
+
+
+def network(outputs=1, dropout=0.0):
+    tinymed.manual_seed(3)
+    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, outputs))
+
+
+def run(model, data, loss=BCE, lr=0.05, epochs=2, **how):
+    how = {"verbose": False, "seed": 0, **how}
+    return fit(model, data, loss=loss, optimizer=optim.Adam(model.parameters(), lr), epochs=epochs, **how)
+
+
+def weights(model):
+    return [p.array.copy() for p in model.parameters()]
+
+
+# ---------------------------------------------------------------- it learns
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [(BCE, 1), ("bce_with_logits", 1), ("cross_entropy", 2), (nn.CrossEntropyLoss(), 2)]
+)
+def test_learns_and_reports_every_epoch(loss, outputs):
+    model = network(outputs)
+    history = run(model, points(), loss, epochs=15, validation=points(40, 1), metrics=("accuracy", "auc"))
+    assert set(history.history) == {k for m in ("loss", "accuracy", "auc") for k in (m, f"val_{m}")}
+    assert history.epochs == list(range(1, 16))
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert history.history["val_accuracy"][-1] > 0.9
+    figures = evaluate(model, points(40, 1), loss=loss, metrics=("accuracy", "auc"))
+    assert figures["loss"] == pytest.approx(history.history["val_loss"][-1])
+
+
+def test_probabilities_after_sigmoid_and_values():
+    model = nn.Sequential(network(), nn.Sigmoid())
+    assert run(model, points(), "binary_cross_entropy", epochs=10).history["accuracy"][-1] > 0.8
+    x, _ = points()
+    history = run(network(), (x, x[:, 0]), "mse", epochs=20)
+    assert set(history.history) == {"loss"}
+    assert history.history["loss"][-1] < 0.2
+
+
+def test_takes_pairs_datasets_and_loaders_alike():
+    x, y = points()
+    found = []
+    for data in ((x, y), TensorDataset(x, y), DataLoader(TensorDataset(x, y), 32), DataLoader(Plain(x, y), 32)):
+        model = network()
+        run(model, data, shuffle=False)
+        found.append(weights(model))
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+
+
+class Plain(Dataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __getitem__(self, k):
+        return self.x[k], self.y[k]
+
+    def __len__(self):
+        return len(self.x)
+
+
+def test_one_step_is_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    x, y = points(16)
+    model = network(2)
+    twin = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Dropout(0), torch.nn.Linear(8, 2))
+    twin.load_state_dict({k: torch.tensor(v.array.copy()) for k, v in model.state_dict().items()})
+    adam = torch.optim.Adam(twin.parameters(), 0.05)
+    torch.nn.functional.cross_entropy(twin(torch.tensor(x)), torch.tensor(y)).backward()
+    adam.step()
+    run(model, (x, y), "cross_entropy", epochs=1, shuffle=False)
+    for a, b in zip(model.parameters(), twin.parameters()):
+        np.testing.assert_allclose(a.array, b.detach().numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_articles_network_learns_phantoms():
+    data = make_breast_phantoms(48)
+    tinymed.manual_seed(0)
+    model = article_cnn()
+    assert sum(p.numel() for p in model.parameters()) == 223_873
+    history = run(model, data, lr=1e-3, epochs=2, batch_size=16)
+    assert len(history) == 2
+    p = predict(model, data, loss=BCE)
+    assert p.shape == (48, 1)
+    assert ((p > 0) & (p < 1)).all()
+    with pytest.raises(ValueError, match="keras"):
+        article_cnn("he")
+
+
+# ---------------------------------------------------------------- seed, modes, prediction
+
+
+def test_a_seed_repeats_bit_for_bit_and_leaves_the_generator_alone():
+    found = []
+    for _ in range(2):
+        model = network(dropout=0.4)
+        tinymed.rand(len(found) + 1)  # the state before must not matter
+        before = tinymed.default_generator.get_state()
+        history = run(model, points(), seed=5)
+        assert tinymed.default_generator.get_state() == before
+        found.append((weights(model), history.history))
+    assert found[0][1] == found[1][1]
+    assert all(np.array_equal(a, b) for a, b in zip(found[0][0], found[1][0]))
+    other = network(dropout=0.4)
+    run(other, points(), seed=6)
+    assert not np.array_equal(found[0][0][0], weights(other)[0])
+
+
+def test_predict_is_in_order_in_eval_mode_and_restores_modes():
+    model = network(2, dropout=0.9)
+    x, y = points(10)
+    model[2].eval()
+    out = predict(model, x, batch_size=3)
+    np.testing.assert_array_equal(out, predict(model, (x, y), batch_size=3))
+    assert model.training
+    assert not model[2].training
+    np.testing.assert_allclose(predict(model, x, loss="cross_entropy").sum(1), 1, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def test_nan_stops_with_the_weights_before_the_step():
+    x, y = points()
+    model = network()
+    before = weights(model)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"epoch 1, batch 2 of 2.*learning rate"):
+        fit(model, (x, y), loss=BCE, optimizer=optim.SGD(model.parameters(), lr=1e38), epochs=3, verbose=False)
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(model)))
+
+
+def test_a_broken_last_step_is_noticed_too():
+    model = network()
+    before = weights(model)
+    optimizer = optim.SGD(model.parameters(), lr=1e38)
+    big = (points()[0] * 1e3, points()[1])
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="last step of epoch 1"):
+        fit(model, big, loss=BCE, optimizer=optimizer, epochs=1, batch_size=64, verbose=False)
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(model)))
+
+
+def test_ctrl_c_ends_cleanly():
+    class Interrupt:
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    model = network()
+    history = run(model, points(), epochs=5, callbacks=[Interrupt()])
+    assert len(history) == 2
+    assert "interrupted in epoch 2" in repr(history)
+
+
+def test_early_stopping_and_best_weights():
+    class Script:  # overwrites the figure, so that the course of it is known
+        values = (0.9, 0.5, 0.7, 0.6, 0.1)
+
+        def __init__(self, model):
+            self.model, self.kept = model, {}
+
+        def on_epoch_end(self, epoch, logs):
+            logs["val_loss"] = self.values[epoch - 1]
+            self.kept[epoch] = weights(self.model)
+
+    model = network()
+    script = Script(model)
+    history = run(
+        model, points(), epochs=5, validation=points(), callbacks=[script], early_stopping=2, keep_best="val_loss"
+    )
+    assert len(history) == 4
+    assert "EarlyStopping(patience=2" in history.note
+    assert all(np.array_equal(a, b) for a, b in zip(script.kept[2], weights(model)))
+    assert not np.array_equal(script.kept[4][0], weights(model)[0])
+
+
+def test_best_goes_by_direction_delta_and_skips_nan(tmp_path):
+    model = network()
+    best = BestModel(model, "val_auc", path=tmp_path / "best.safetensors", min_delta=0.05)
+    for epoch, value in enumerate((math.nan, 0.6, 0.62, 0.7, 0.5), 1):
+        best.on_epoch_end(epoch, {"val_auc": value})
+    assert best.best.epoch == 4
+    assert (tmp_path / "best.safetensors").exists()
+    stop = EarlyStopping(2, "loss")
+    assert [stop.on_epoch_end(k, {"loss": v}) for k, v in enumerate((1, 2, 0.5, 3, 4))] == [False] * 4 + [True]
+    with pytest.raises(ValueError, match="give fit validation data"):
+        run(network(), points(), keep_best="val_loss")
+
+
+def test_schedules_step_every_epoch():
+    model = network()
+    optimizer = optim.SGD(model.parameters(), lr=0.4)
+    for scheduler in (optim.lr_scheduler.StepLR(optimizer, 1, 0.5),):
+        history = fit(
+            model, points(), loss=BCE, optimizer=optimizer, epochs=3, scheduler=scheduler, verbose=False, seed=0
+        )
+    assert history.history["lr"] == [0.4, 0.2, 0.1]
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    fit(model, points(), loss=BCE, optimizer=optimizer, epochs=1, scheduler=plateau, verbose=False)
+
+
+# ---------------------------------------------------------------- class weights
+
+
+def test_class_weights():
+    y = np.array([0, 0, 0, 1])
+    np.testing.assert_allclose(class_weights("balanced", y), [4 / 6, 2])
+    np.testing.assert_allclose(class_weights({0: 1, 1: 3}, y[:, None]), [1, 3])
+    with pytest.raises(ValueError, match="no weight for class 1"):
+        class_weights({0: 1}, y)
+    output = tinymed.tensor([[1.0, 0.0], [0.5, 2.0]])
+    target, w = tinymed.tensor([0, 1]), np.array([1.0, 3.0])
+    each = nn.functional.cross_entropy(output, target, reduction="none").array
+    for loss in ("cross_entropy", nn.CrossEntropyLoss()):
+        assert Objective(loss)(output, target, w).item() == pytest.approx((each * w).mean(), rel=1e-6)
+    with pytest.raises(ValueError, match="weigh its samples itself"):
+        run(network(), points(), lambda o, t: (o.reshape(-1) - t).abs().mean(), class_weight="balanced")
+
+
+def test_balanced_weights_move_the_decision():
+    rng = np.random.default_rng(0)
+    y = (np.arange(200) >= 180).astype(np.int64)
+    x = (rng.standard_normal((200, 2)) + 0.8 * y[:, None]).astype(np.float32)
+    called = []
+    for weight in (None, "balanced"):
+        model = network()
+        run(model, (x, y), epochs=10, class_weight=weight)
+        called.append((predict(model, x) > 0).sum())
+    assert called[1] > called[0] + 20
+
+
+# ---------------------------------------------------------------- labels and data that cannot be meant
+
+
+def test_labels_of_every_usual_shape_agree():
+    x, y = points()
+    for outputs, loss, shapes in (
+        (2, "cross_entropy", (y, y[:, None], np.eye(2)[y], np.eye(2, dtype=np.int64)[y], y.astype(np.uint8))),
+        (1, BCE, (y, y[:, None], y.astype(np.float32), y.astype(bool))),
+    ):
+        losses = [run(network(outputs), (x, labels), loss).history for labels in shapes]
+        assert all(history == losses[0] for history in losses)
+
+
+X, Y = points(8)
+NAN = X.copy()
+NAN[5, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "outputs", "message"),
+    [
+        ((X, Y[:7]), BCE, 1, r"same length, got x \(8, 2\) and y \(7,\)"),
+        ((NAN, Y), BCE, 1, "train x holds nan in sample 5"),
+        ((X, np.where(Y, np.inf, 0)), BCE, 1, "train y holds inf"),
+        (DataLoader(Plain(NAN, Y), 4), BCE, 1, "holds nan in batch 2, sample 1"),
+        ((X[:0], Y[:0]), BCE, 1, "empty"),
+        ((X, Y + 1), BCE, 1, r"must be 0 and 1, got 2.*y - 1"),
+        ((X, 2 * Y - 1), BCE, 1, "must be 0 and 1, got -1"),
+        ((X, np.eye(2)[Y]), BCE, 1, "argmax"),
+        ((X, Y), BCE, 2, "cross_entropy"),
+        ((X, Y), "cross_entropy", 1, "one unit"),
+        ((X, Y.astype(np.float32)), "cross_entropy", 2, "whole numbers"),
+        ((X, Y + 1), "cross_entropy", 2, r"class 2 .* outside 0…1"),
+        (X, BCE, 1, "labels are missing"),
+        (((X * 20).astype(np.uint8), Y), BCE, 1, "uint8.*/ 255"),
+        ((X, Y), "cross_entropi", 2, "did you mean 'cross_entropy'"),
+        ((X, Y), nn.MSELoss, 1, r"MSELoss\(\)"),
+        ((X, Y), nn.CrossEntropyLoss(reduction="none"), 2, "one number"),
+    ],
+)
+def test_bad_data_is_refused_in_one_sentence(data, loss, outputs, message):
+    with pytest.raises((ValueError, TypeError, IndexError), match=message) as caught:
+        run(network(outputs), data, loss)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_arguments_are_refused():
+    model = network()
+    with pytest.raises(TypeError, match="optimizer must be"):
+        fit(model, points(), loss=BCE, optimizer="adam", epochs=1)
+    with pytest.raises(ValueError, match="none of this model's"):
+        fit(model, points(), loss=BCE, optimizer=optim.Adam(network().parameters()), epochs=1)
+    for how in (
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"metrics": ("acuracy",)},
+        {"verbose": "loud"},
+        {"early_stopping": 0},
+    ):
+        with pytest.raises(ValueError, match=r"epochs|batch_size|acuracy|verbose|patience"):
+            run(model, points(), **how)
+    with pytest.raises(ValueError, match="does not tell of"):
+        run(model, points(), "mse", metrics=("accuracy",))
+
+
+# ---------------------------------------------------------------- what is seen
+
+
+def test_a_line_an_epoch_where_there_is_no_terminal(capsys):
+    run(network(), points(), verbose="auto")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("Epoch 1/2 · ")
+    assert "accuracy 0." in lines[1]
+    run(network(), points(), verbose=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    run(network(), points(), verbose=True)
+    assert "Epoch 2/2" in capsys.readouterr().out
+
+
+def test_history_shows_itself():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    history = run(network(), points(), validation=points())
+    assert repr(history).startswith("History(2 epochs; loss=")
+    assert history._repr_html_().count("<tr>") == 3
+    axes = history.plot()
+    assert [axis.get_title() for axis in axes] == ["Loss", "Metrics"]
+    assert [line.get_label() for line in axes[0].lines] == ["training loss", "validation loss"]
+    assert axes[0].get_xlabel() == "epoch"
+    matplotlib.pyplot.close("all")
