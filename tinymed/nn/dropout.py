@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinymed.nn import functional as F
 from tinymed.nn.module import Module
+from tinymed.ops.norm import check_probability
 from tinymed.tensor import Tensor
 
 
@@ -12,9 +13,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: the probability p must be between 0 and 1, got {p}")
-        self.p = p
+        self.p = check_probability("Dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)

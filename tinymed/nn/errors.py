@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """The end of a sentence, (did you mean 'conv1'?), or nothing where no name is close."""
@@ -29,3 +31,12 @@ def locate(error: Exception, module: Any) -> None:
         error.args = (f"{where}: {message}",)
     else:  # an error that words its message itself
         error.__notes__ = [where]
+
+
+def refuse_foreign(error: AttributeError, module: Any, given: tuple) -> None:
+    """Raise TypeError, with the layer's name, where an attribute was missed on a list or array given as a Tensor."""
+    if isinstance(error.obj, list | tuple | int | float | np.ndarray) and any(error.obj is x for x in given):
+        kind = type(error.obj).__name__
+        refusal = TypeError(f"a layer takes Tensors, got a {kind}; make one with tinymed.tensor(x)")
+        locate(refusal, module)
+        raise refusal from error

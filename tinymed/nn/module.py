@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinymed.nn.errors import locate, nearest
+from tinymed.nn.errors import locate, nearest, refuse_foreign
 from tinymed.nn.hooks import Handle, call_watched
 from tinymed.nn.members import Members, join
 from tinymed.nn.members import Parameter as Parameter
@@ -53,6 +53,9 @@ class Module(Members):
             return output
         except (ValueError, TypeError, IndexError, FloatingPointError) as error:
             locate(error, self)
+            raise
+        except AttributeError as error:  # a list or array in a Tensor's place
+            refuse_foreign(error, self, args)
             raise
 
     def macs(self, input_shape: tuple, output_shape: tuple) -> int:

@@ -69,6 +69,8 @@ def batched(name: str, x: Tensor, n: int) -> tuple[Tensor, bool]:
         axes = "(N,C," + ",".join(letters) + ")"
         cure = f"; add the missing axes, such as x.reshape(1, 1, {', '.join(map(str, x.shape[-n:]))})"
         raise ValueError(f"{name}: expected x {axes}, got {x.shape}{cure if x.ndim <= n else ''}")
+    if 0 in x.shape:
+        raise ValueError(f"{name}: x {x.shape} is empty: there is nothing to slide over")
     return (x.unsqueeze(0), True) if x.ndim == n + 1 else (x, False)
 
 
@@ -94,6 +96,11 @@ def conv2d(
     OH = ⌊(H + 2·padding − dilation·(KH−1) − 1) / stride⌋ + 1. Raises ValueError for sizes that do not fit.
     """
     x, single = batched("conv2d", input, 2)
+    if single and x.shape[1] > 1 == groups == weight.shape[1]:
+        raise ValueError(
+            f"conv2d: x {input.shape} is read as one picture (C,H,W), but w expects 1 channel; "
+            "a batch without its channel axis becomes (N,1,H,W) by x.unsqueeze(1)"
+        )
     _same_dtype("conv2d", x, weight)
     shape = conv_shape(
         x.shape,

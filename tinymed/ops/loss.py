@@ -15,6 +15,7 @@ from tinymed.tensor import Tensor, as_tensor
 
 
 def _alike(name: str, input: Tensor, target: Any) -> Tensor:
+    _not_empty(name, input)
     target = as_tensor(target)
     if input.shape != target.shape:
         cure = ""
@@ -24,11 +25,12 @@ def _alike(name: str, input: Tensor, target: Any) -> Tensor:
             f"{name}: input {input.shape} and target {target.shape} must have the same shape, "
             f"for broadcasting would compare every input with every target{cure}"
         )
-    _not_empty(name, input)
     return target if target.dtype == input.dtype else target.to(input.dtype)
 
 
 def _not_empty(name: str, input: Tensor) -> None:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}: the input must be a Tensor, got a {type(input).__name__}; use tinymed.tensor(input)")
     if input.numel() == 0:
         raise ValueError(f"{name}: the batch is empty (shape {input.shape}), so it has no loss")
 
@@ -105,7 +107,11 @@ def binary_cross_entropy(
     for what, values in (("input", input.array), ("target", target.array)):
         wrong = ~((values >= 0) & (values <= 1))
         if wrong.any():
-            cure = "; use binary_cross_entropy_with_logits for raw scores" if what == "input" else ""
+            cure = (
+                "; use binary_cross_entropy_with_logits for raw scores"
+                if what == "input"
+                else "; map two classes to 0 and 1"
+            )
             raise ValueError(
                 f"binary_cross_entropy: {what} must lie in 0…1, got {values[wrong][0]} "
                 f"at {[int(i) for i in np.argwhere(wrong)[0]]}{cure}"
@@ -164,6 +170,8 @@ def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignor
     t = target.array[None] if input.ndim == 1 else target.array
     if x.ndim < 2 or t.shape != (x.shape[0], *x.shape[2:]):
         cure = "; drop the last axis: target.squeeze(1)" if t.shape == (x.shape[0], 1) else ""
+        if t.shape == x.shape:
+            cure = "; one-hot labels become classes by target.argmax(1)"
         raise ValueError(f"{name}: input (N,C,…) {input.shape} needs a target (N,…), got {target.shape}{cure}")
     N, C = x.shape[:2]
     if weight is not None and weight.shape != (C,):

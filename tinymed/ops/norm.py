@@ -152,6 +152,12 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
     """Zeroes each number with probability p and scales the others by 1/(1−p); in eval, x as it is."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: the probability p must be between 0 and 1, got {p}")
+    p = check_probability("dropout", p)
     return Dropout.apply(input, p, generator or default_generator) if training and p > 0 else input
+
+
+def check_probability(name: str, p: float) -> float:
+    """p, or ValueError where it is no number between 0 and 1."""
+    if not isinstance(p, int | float) or not 0 <= p <= 1:
+        raise ValueError(f"{name}: the probability p must be between 0 and 1, got {p!r}")
+    return p

@@ -1,0 +1,5 @@
+"""`python -m tinymed`: the command without its script."""
+
+from tinymed.cli import main
+
+main()
