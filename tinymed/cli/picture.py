@@ -13,11 +13,11 @@ def draw(path: Path, history: Any, figures: dict, probabilities: Any, test: Any)
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
 
     positive = test.classes.index(figures["positive"])
-    figure = Figure(figsize=(15, 4.6), layout="constrained", dpi=120)
+    figure = Figure(figsize=(9.6, 8.4), layout="constrained", dpi=120)
     figure.suptitle(
         f"{figures['data']}: accuracy {figures['accuracy']:.3f}, AUC {figures['auc']:.3f} on the test split"
     )
-    curves, losses, matrix, roc = figure.subplots(1, 4)
+    (curves, losses), (matrix, roc) = figure.subplots(2, 2)
     for axes, name in ((curves, "accuracy"), (losses, "loss")):
         epochs = np.arange(1, len(history.history[name]) + 1)
         axes.plot(epochs, history.history[name], "o-", label="train")
@@ -35,7 +35,7 @@ def _confusion(axes: Any, counts: np.ndarray, classes: Any) -> None:
         for j, n in enumerate(row):
             axes.text(j, i, str(n), ha="center", va="center", color="white" if n > counts.max() / 2 else "black")
     names = [str(name).replace(", ", ",\n") for name in classes]
-    axes.set(title="Confusion matrix (pictures)", xlabel="predicted", ylabel="true")
+    axes.set(title="Confusion matrix (number of cases)", xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names, rotation=90, va="center")
 
@@ -49,4 +49,4 @@ def _roc(axes: Any, probabilities: Any, labels: np.ndarray, positive: int, class
     axes.plot([0, 1], [0, 1], ":", color="grey", label="guessing")
     axes.plot(1 - figures["specificity"], figures["sensitivity"], "o", label="threshold 0.5")
     axes.set(title=f"ROC for {classes[positive]}", xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False, columnspacing=1)
