@@ -112,9 +112,13 @@ def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     y = np.full(s.y, lowest, x.dtype)
     where = np.broadcast_to(_first_inside(s), s.y).copy()
-    for u, v, tap in _taps(_padded(x, s, lowest), s):
+    taps = list(_taps(_padded(x, s, lowest), s))
+    for u, v, tap in taps:
         where[tap > y] = u * s.KW + v
         np.maximum(y, tap, out=y)  # passes NaN on
+    if np.isnan(y).any():  # NaN wins, the last of several: so rare that it is looked for afterwards
+        for u, v, tap in taps:
+            where[np.isnan(tap)] = u * s.KW + v
     return y, where
 
 

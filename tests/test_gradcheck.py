@@ -8,7 +8,22 @@ import pytest
 import tinymed
 import tinymed.nn.functional as F
 from tinymed.gradcheck import GradcheckError, gradcheck
-from tinymed.ops import activation, arithmetic, conv, elementwise, loss, matmul, norm, pool, recurrent, reduce, shape
+from tinymed.ops import (
+    activation,
+    arithmetic,
+    conv,
+    conv_transpose,
+    elementwise,
+    index,
+    join,
+    loss,
+    matmul,
+    norm,
+    order,
+    pool,
+    recurrent,
+    reduce,
+)
 
 
 def leaf(*size, seed=0):
@@ -35,6 +50,7 @@ CASES = {  # the Function, an expression that uses it, its inputs
     "div": (arithmetic.Div, lambda a, b: a / (b.exp()), [leaf(3, 3), leaf(3)]),
     "pow": (arithmetic.Pow, lambda a, b: a.exp() ** b, [leaf(3, 3), leaf(3)]),
     "maximum": (arithmetic.Maximum, tinymed.maximum, [leaf(3, 3), leaf(3)]),
+    "minimum": (arithmetic.Minimum, tinymed.minimum, [leaf(3, 3), leaf(3)]),
     "exp": (elementwise.Exp, tinymed.exp, [leaf(3, 3)]),
     "matmul": (matmul.Matmul, tinymed.matmul, [leaf(3, 3), leaf(3, 3, seed=1)]),
     "linear": (matmul.Linear, F.linear, [leaf(3, 3), leaf(3, 3, seed=1), leaf(3)]),
@@ -42,14 +58,18 @@ CASES = {  # the Function, an expression that uses it, its inputs
     "sum": (reduce.Sum, lambda x: x.sum(1), [leaf(3, 3)]),
     "mean": (reduce.Mean, lambda x: x.mean(1), [leaf(3, 3)]),
     "var": (reduce.Var, lambda x: x.var(1), [leaf(3, 3)]),
-    "amax": (reduce.Amax, lambda x: x.amax(1), [leaf(3, 3)]),
+    "amax": (order.Amax, lambda x: x.amax(1), [leaf(3, 3)]),
+    "amin": (order.Amin, lambda x: x.amin(1), [leaf(3, 3)]),
+    "std": (reduce.Std, lambda x: x.std(1), [leaf(3, 3)]),
+    "norm": (reduce.Norm, lambda x: x.norm(3, 1), [leaf(3, 3)]),
+    "gather": (index.Gather, lambda x: x.max(1).values, [leaf(3, 3)]),
     "logsumexp": (reduce.LogSumExp, lambda x: x.logsumexp(1), [leaf(3, 3)]),
     "cumsum": (reduce.Cumsum, lambda x: x.cumsum(1), [leaf(3, 3)]),
-    "index": (shape.Index, lambda x: x[[0, 0, 2]], [leaf(3, 3)]),
-    "pad": (shape.Pad, lambda x: F.pad(x, (1, 2)), [leaf(3, 3)]),
+    "index": (index.Index, lambda x: x[[0, 0, 2]], [leaf(3, 3)]),
+    "pad": (join.Pad, lambda x: F.pad(x, (1, 2)), [leaf(3, 3)]),
     "conv2d": (conv.Conv2d, lambda x, w, b: F.conv2d(x, w, b, 2, 1), [leaf(2, 2, 4, 4), leaf(2, 2, 3, 3), leaf(2)]),
     "conv_transpose2d": (
-        conv.ConvTranspose2d,
+        conv_transpose.ConvTranspose2d,
         F.conv_transpose2d,
         [leaf(2, 2, 3, 3), leaf(2, 2, 3, 3, seed=1), leaf(2)],
     ),

@@ -64,7 +64,10 @@ def test_the_version_counts_writes_and_backward_sees_them():
         y.backward()
 
 
-@pytest.mark.parametrize("view", [lambda w: w[:1], lambda w: w.reshape(2, 1), lambda w: w.detach(), lambda w: w.T])
+VIEWS = [lambda w: w[:1], lambda w: w[0], lambda w: w.reshape(2, 1), lambda w: w.detach(), lambda w: w.T]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_views_share_memory_and_version(view):
     x, w = leaf(1.0, 2.0), tinymed.tensor(np.array([3.0, 4.0]))
     y = (x * w).sum()
@@ -81,3 +84,44 @@ def test_a_parameter_written_under_no_grad_is_seen_too():
         w -= 0.1
     with pytest.raises(ValueError, match="changed in place"):
         y.backward()
+
+
+def test_what_an_expanded_tensor_stands_on_is_watched_too():
+    x, w = leaf(1.0, 2.0), tinymed.ones(1, dtype=np.float64)
+    y = (x * w.expand(2)).sum()
+    w += 1
+    with pytest.raises(ValueError, match="changed in place"):
+        y.backward()
+
+
+@pytest.mark.parametrize("copy", [lambda w: w.flip(0), lambda w: w[[0, 1]], lambda w: tinymed.einsum("i->i", w)])
+def test_what_is_no_view_in_pytorch_is_none_here(copy):
+    w = tinymed.ones(2)
+    copy(w).fill_(7)
+    assert w.tolist() == [1, 1]
+
+
+WRITES = {
+    "integer before an array": lambda t, x: x.__setitem__((0, slice(None), [1, 2]), t.tensor([[1.0, 2.0]] * 3)),
+    "one number from a vector": lambda t, x: x.__setitem__((0, 0, 0), t.tensor([2.5])),
+    "mask": lambda t, x: x.__setitem__(x > 3, -1.0),
+    "array twice": lambda t, x: x.__setitem__(([0, 1], slice(None), t.tensor([0, 2])), 5.0),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_by_index_are_pytorchs(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    ours, theirs = tinymed.tensor(array), torch.tensor(array)
+    WRITES[name](tinymed, ours)
+    WRITES[name](torch, theirs)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_numbers_of_numpy_do_not_widen_and_what_does_not_fit_is_named():
+    x = tinymed.tensor([1, 2], dtype=np.uint8)
+    x += np.int64(1)
+    assert x.tolist() == [2, 3]
+    with pytest.raises(TypeError, match="the result is no uint8"):
+        x += 1.5

@@ -105,6 +105,13 @@ LOSSES = {
         Q,
         WEIGHT,
     ),
+    "bce by the target": (lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y), P, Q),
+    "bce logits by the target": (
+        lambda t, x, y, w: t.nn.functional.binary_cross_entropy_with_logits(x, y, pos_weight=w.detach()),
+        WIDE,
+        Q,
+        WEIGHT,
+    ),
     "kl": _loss("kl_div", A, SOFT, reduction="batchmean"),
     "kl sum": _loss("kl_div", A, SOFT, reduction="sum"),
     "kl log target": _loss("kl_div", A, np.log(SOFT), log_target=True, reduction="none"),
@@ -130,6 +137,24 @@ def test_far_numbers_saturate_without_a_warning(dtype):
             assert np.isfinite(y.detach().numpy()).all()
             y.sum().backward()
             assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_options_of_numpy_leave_a_float32_graph_in_float32():
+    n = np.float64
+    calls = [
+        lambda x: F.elu(x, n(1)), lambda x: F.leaky_relu(x, n(0.1)), lambda x: F.softplus(x, n(1), n(20)),
+        lambda x: F.dropout(x, n(0.5)), lambda x: F.layer_norm(x, (4,), eps=n(1e-5)),
+        lambda x: F.batch_norm(x, None, None, training=True, eps=n(1e-5)), lambda x: F.group_norm(x, 2, eps=n(1e-5)),
+        lambda x: F.cross_entropy(x, tinymed.tensor(LABELS), label_smoothing=n(0.1)), lambda x: x.norm(n(3)),
+        lambda x: F.binary_cross_entropy_with_logits(x, x.detach().sigmoid(), tinymed.tensor(np.ones(4))),
+        lambda x: F.scaled_dot_product_attention(x, x, x, scale=n(0.5)), lambda x: tinymed.add(x, x, alpha=n(2)),
+    ]  # fmt: skip
+    for call in calls:
+        x = tinymed.ones(3, 4, requires_grad=True)
+        y = call(x)
+        assert y.dtype == np.float32
+        y.sum().backward()
+        assert x.grad.dtype == np.float32
 
 
 def test_bce_at_0_and_1_is_pytorchs(as_torch):

@@ -12,6 +12,7 @@ import tinymed
 
 POSITIVE = np.array([[0.3, 1.0, 2.5], [4.0, 0.1, 7.0]])
 TIES = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
+BYTES = np.array([[0, 200, 7], [255, 0, 3]], np.uint8)
 A, B = (2, 3), (3,)
 
 BINARY = {
@@ -35,6 +36,11 @@ BINARY = {
     "where number": (lambda t, c, a: t.where(c, a, 0.0), np.array([True, False, True]), A),
     "0-d": (lambda t, a, b: a * b + b, (), A),
     "itself": (lambda t, a: a * a + a / 2, A),
+    "numbers of NumPy": (lambda t, a: [a * np.float64(1.5), a + np.int64(2), a ** np.float64(2), a / np.sqrt(3)], A),
+    "numbers of NumPy and integers": (lambda t, a: [a * np.float64(1.5), a + np.int64(2)], np.array([1, 2], np.int32)),
+    "of bytes": (lambda t, a, b: [t.minimum(a, b), t.maximum(a, b), t.minimum(a, b > 3)], BYTES, BYTES[::-1].copy()),
+    "of bools": (lambda t, a: [t.minimum(a > 3, a > 7), (a > 3).amin(), (a > 3).max()], BYTES),
+    "floor and remainder from the right": (lambda t, a: [7 // a, 7.5 % a], np.array([2, 3])),
 }
 UNARY = {
     "exp": (lambda t, x: t.exp(x), A),
@@ -48,6 +54,8 @@ UNARY = {
     "clamp": (lambda t, x: x.clamp(-0.5, 0.5), A),
     "clamp min": (lambda t, x: x.clamp(min=0.1), A),
     "clamp max": (lambda t, x: t.clamp(x, max=0.1), A),
+    "clamp integers": (lambda t, x: [x.clamp(0.5, 1.5), x.clamp(min=1), x.clamp(np.float64(0.5))], np.array([0, 1, 2])),
+    "clamp by numbers of NumPy": (lambda t, x: x.clamp(np.float64(-0.5), np.float64(0.5)), A),
     "clone": (lambda t, x: x.clone(), A),
     "float of integers": (lambda t, x: t.exp(x), np.array([1, 2])),
     "sign floor ceil round": (lambda t, x: [t.sign(x), t.floor(x), t.ceil(x), t.round(x)], A),
@@ -66,6 +74,7 @@ REDUCTIONS = {
     "var dim": (lambda t, x: x.var(1, correction=0, keepdim=True), S),
     "var dims": (lambda t, x: x.var((0, 2), correction=1), S),
     "std": (lambda t, x: x.std(-1), S),
+    "of bytes reduced": (lambda t, x: [x.min(), x.amin(1), x.min(0), x.max(1), x.prod(1), x.sum()], BYTES),
     "amax": (lambda t, x: x.amax(1), S),
     "amax dims": (lambda t, x: x.amax((0, 2), keepdim=True), S),
     "amin": (lambda t, x: x.amin(), S),
@@ -80,7 +89,8 @@ REDUCTIONS = {
     "prod": (lambda t, x: x.prod(1), S),
     "prod all with 0": (lambda t, x: x.prod(), np.array([2.0, 0.0, 3.0])),
     "norm": (lambda t, x: [x.norm(), x.norm(1, 0), x.norm(float("inf"), 1)], A),
-    "all any": (lambda t, x: [(x > 0).all(), (x > 0).any(1)], A),
+    "norm of other powers": (lambda t, x: [x.norm(3), x.norm(1.5, 1, keepdim=True), x.norm(0.5, (0, 1))], A),
+    "all any": (lambda t, x: [(x > 0).all(), (x > 0).any(1), (x > 0).any((0, -1)), (x > 0).all([0])], A),
     "0-d reductions": (lambda t, x: [x.sum(), x.mean(), x.amax(), x.logsumexp(0), x.cumsum(0)], ()),
 }
 ROWS = BINARY | UNARY | REDUCTIONS
@@ -102,6 +112,11 @@ TIED = {
     "relu at 0": lambda t, x: t.relu(x - 2),
     "clamp at the bound": lambda t, x: x.clamp(2, 3),
     "norm at 0": lambda t, x: (x - x.detach()).norm(),
+    "std of equal numbers": lambda t, x: x.std(1),
+    "var of too few": lambda t, x: [x.var(1, correction=3), x.std(0, correction=2)],
+    "norm 3 at 0": lambda t, x: (x - x.detach()).norm(3),
+    "power zero": lambda t, x: (x * float("inf")) ** 0,
+    "power of zero": lambda t, x: (x - x.detach()) ** (x - 2),
     "power at 0": lambda t, x: (x - 2) ** 2 + (x - 2) ** 1 + (x - 2) ** 0,
 }
 
@@ -150,6 +165,12 @@ def test_shapes_that_do_not_broadcast_are_named():
         tinymed.zeros(2, 3) + tinymed.zeros(2)
     with pytest.raises(IndexError, match=r"sum: dim 2 .*\(2, 3\)"):
         tinymed.zeros(2, 3).sum(2)
+    with pytest.raises(ValueError, match=r"sum: dim \(0, -2\) names an axis of shape \(2, 3\) twice"):
+        tinymed.zeros(2, 3).sum((0, -2))
+    with pytest.raises(ValueError, match="norm: p must be above 0"):
+        tinymed.zeros(2).norm(0)
+    with pytest.raises(TypeError, match="between tensors use maximum"):
+        tinymed.zeros(2).clamp(tinymed.zeros(2))
     with pytest.raises(TypeError, match="mean"):
         tinymed.arange(3).mean()
     with pytest.raises(ValueError, match="amax"):

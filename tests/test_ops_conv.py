@@ -153,7 +153,7 @@ BAD = {
     r"expected w \(O,C/groups,K\)": lambda x, w: F.conv1d(x[0], w),
     "output_padding": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), output_padding=1),
     "leaves no output": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), padding=5),
-    "does not fit x": lambda x, w: F.conv3d(x.unsqueeze(0), w.unsqueeze(2).expand(4, 2, 4, 3, 3)),
+    "does not fit x": lambda x, w: F.conv3d(x.unsqueeze(2), w.unsqueeze(2).expand(4, 2, 4, 3, 3)),
     r"conv_transpose3d.*leaves no output": lambda x, w: F.conv_transpose3d(
         x.unsqueeze(2), w.transpose(0, 1).unsqueeze(2), padding=(3, 0, 0)
     ),

@@ -68,6 +68,7 @@ LOWEST = {
     "negative": -1 - np.random.default_rng(0).random((2, 2, 5, 5)),
     "-inf": np.full((1, 1, 5, 5), -np.inf),
     "ties": np.ones((1, 2, 5, 5)),
+    "NaN": np.where(np.random.default_rng(2).random((2, 2, 5, 5)) < 0.2, np.nan, 1.0),
     "few values": np.random.default_rng(1).integers(0, 2, (2, 2, 5, 5)).astype(float),
 }
 
@@ -85,6 +86,12 @@ def test_padding_never_wins_and_ties_go_to_the_first(as_torch, name):
         assert (y.detach().numpy() == -np.inf).all()
         y.backward(np.ones(y.shape))
         assert leaf.grad.numpy().sum() == y.numel()  # no gradient was lost in the padding
+
+
+@pytest.mark.parametrize("name", ["ties", "few values"])
+def test_adaptive_max_gives_the_gradient_to_the_first_in_reading_order(as_torch, name):
+    for size in (1, 2, (3, 2), 4):
+        as_torch(*pool("adaptive_max_pool2d", LOWEST[name], size), numeric=False, dtypes=[np.float64])
 
 
 def test_nan_passes_through_max_pool():

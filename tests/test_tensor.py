@@ -1,8 +1,7 @@
-"""Tensor: dtypes, construction and its errors, ways out to Python, NumPy and DLPack; what an import costs."""
+"""Tensor: construction and its errors, ways out to Python, NumPy and DLPack; what an import costs."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,63 +12,6 @@ import pytest
 import tinymed
 
 ROOT = Path(__file__).parent.parent
-
-# ---------------------------------------------------------------- dtypes
-
-VALUES = {
-    **{
-        name: lambda t, name=name: t.ones(2, dtype=getattr(t, name))
-        for name in ("bool", "uint8", "int32", "int64", "float32", "float64")
-    },
-    **{
-        f"0-d {name}": lambda t, name=name: t.ones((), dtype=getattr(t, name))
-        for name in ("int64", "float32", "float64")
-    },
-    "True": lambda t: True,
-    "2": lambda t: 2,
-    "2.5": lambda t: 2.5,
-}
-OPERATIONS = {
-    "+": lambda a, b: a + b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "<": lambda a, b: a < b,
-    "**": lambda a, b: a**b,
-}
-
-
-@pytest.mark.parametrize("sign", OPERATIONS)
-@pytest.mark.parametrize(("a", "b"), itertools.product(VALUES, repeat=2))
-def test_promotion_is_pytorchs(a, b, sign):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
-    if "bool" in a + b and sign == "**" and {a, b} & {"bool"} and {a, b} <= {"bool", "True"}:
-        pytest.skip("PyTorch has no power of bools")
-    x, y = VALUES[a](tinymed), VALUES[b](tinymed)
-    if not isinstance(x, tinymed.Tensor) and not isinstance(y, tinymed.Tensor):
-        return
-    got = OPERATIONS[sign](x, y)
-    want = OPERATIONS[sign](VALUES[a](torch), VALUES[b](torch))
-    assert str(got.dtype) == str(want.dtype).removeprefix("torch.")
-
-
-def test_dtype_names_and_casts():
-    x = tinymed.tensor([1.5, -2.0])
-    casts = {
-        "float": "float32",
-        "double": "float64",
-        "half": "float16",
-        "long": "int64",
-        "int": "int32",
-        "bool": "bool",
-    }
-    for name, dtype in casts.items():
-        assert getattr(x, name)().dtype == dtype == getattr(tinymed, dtype)
-    assert x.to("float64").dtype == tinymed.float64
-    assert x.to("cpu") is x
-    assert x.to(tinymed.float32) is x
-    with pytest.raises(ValueError, match="no GPU"):
-        x.to("cuda")
-
 
 # ---------------------------------------------------------------- making tensors
 
@@ -114,18 +56,12 @@ def test_tensor_copies_and_as_tensor_shares():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: tinymed.tensor([[1, 2], [3]]), ValueError, "ragged"),
-        (lambda: tinymed.tensor(["a"]), TypeError, "holds numbers, got a list of strs"),
         (lambda: tinymed.tensor("abc"), TypeError, "holds numbers, got a str"),
         (lambda: tinymed.tensor(None), TypeError, "NoneType"),
-        (lambda: tinymed.tensor({"a": 1}), TypeError, "dict"),
         (lambda: tinymed.tensor(1j), TypeError, "complex"),
-        (lambda: tinymed.tensor(np.array([1, "a"], object)), TypeError, "object"),
         (lambda: tinymed.tensor(np.array(["2020-01-01"], "M8[D]")), TypeError, "datetime"),
         (lambda: tinymed.tensor([tinymed.ones(2), tinymed.ones(3)]), ValueError, "stack|ragged"),
         (lambda: tinymed.tensor([tinymed.ones(1, requires_grad=True)]), ValueError, "stack"),
-        (lambda: tinymed.tensor([1], requires_grad=True), TypeError, r"x\.float\(\)"),
-        (lambda: tinymed.from_numpy([1, 2]), TypeError, "expects a NumPy array, got list"),
         (lambda: tinymed.zeros(-1), ValueError, "whole numbers"),
         (lambda: tinymed.arange(3, 0), ValueError, "does not lead"),
         (lambda: tinymed.randint(3, 3, (2,)), ValueError, "no whole number"),

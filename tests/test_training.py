@@ -165,18 +165,6 @@ def test_a_broken_last_step_is_noticed_too():
     assert all(np.array_equal(a, b) for a, b in zip(before, weights(model)))
 
 
-def test_ctrl_c_ends_cleanly():
-    class Interrupt:
-        def on_epoch_end(self, epoch, logs):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    model = network()
-    history = run(model, points(), epochs=5, callbacks=[Interrupt()])
-    assert len(history) == 2
-    assert "interrupted in epoch 2" in repr(history)
-
-
 def test_early_stopping_and_best_weights():
     class Script:  # overwrites the figure, so that the course of it is known
         values = (0.9, 0.5, 0.7, 0.6, 0.1)
@@ -268,27 +256,15 @@ def test_labels_of_every_usual_shape_agree():
 
 
 X, Y = points(8)
-NAN = X.copy()
-NAN[5, 1] = np.nan
 
 
 @pytest.mark.parametrize(
     ("data", "loss", "outputs", "message"),
     [
-        ((X, Y[:7]), BCE, 1, r"same length, got x \(8, 2\) and y \(7,\)"),
-        ((NAN, Y), BCE, 1, "train x holds nan in sample 5"),
-        ((X, np.where(Y, np.inf, 0)), BCE, 1, "train y holds inf"),
-        (DataLoader(Plain(NAN, Y), 4), BCE, 1, "holds nan in batch 2, sample 1"),
-        ((X[:0], Y[:0]), BCE, 1, "empty"),
-        ((X, Y + 1), BCE, 1, r"must be 0 and 1, got 2.*y - 1"),
-        ((X, 2 * Y - 1), BCE, 1, "must be 0 and 1, got -1"),
-        ((X, np.eye(2)[Y]), BCE, 1, "argmax"),
         ((X, Y), BCE, 2, "cross_entropy"),
         ((X, Y), "cross_entropy", 1, "one unit"),
         ((X, Y.astype(np.float32)), "cross_entropy", 2, "whole numbers"),
-        ((X, Y + 1), "cross_entropy", 2, r"class 2 .* outside 0…1"),
         (X, BCE, 1, "labels are missing"),
-        (((X * 20).astype(np.uint8), Y), BCE, 1, "uint8.*/ 255"),
         ((X, Y), "cross_entropi", 2, "did you mean 'cross_entropy'"),
         ((X, Y), nn.MSELoss, 1, r"MSELoss\(\)"),
         ((X, Y), nn.CrossEntropyLoss(reduction="none"), 2, "one number"),

@@ -8,6 +8,9 @@
 Names, arguments, defaults and shapes are PyTorch's wherever tinymed offers the thing.
 """
 
+import importlib as _importlib
+import typing as _typing
+
 import numpy as _np
 
 from tinymed import ops as _ops
@@ -28,14 +31,12 @@ from tinymed.ops.elementwise import (
     abs, ceil, clamp, clone, cos, exp, floor, isfinite, isinf, isnan, log, log1p, round, rsqrt, sign, sin, sqrt,
     square,
 )  # fmt: skip
+from tinymed.ops.index import gather, index_select, tril, triu
+from tinymed.ops.join import cat, chunk, split, stack, unbind
 from tinymed.ops.matmul import dot, einsum, matmul
-from tinymed.ops.reduce import (
-    all, amax, amin, any, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var,
-)  # fmt: skip
-from tinymed.ops.shape import (
-    argsort, cat, chunk, flatten, flip, gather, index_select, movedim, permute, reshape, sort, split, squeeze,
-    stack, t, transpose, tril, triu, unbind, unsqueeze,
-)  # fmt: skip
+from tinymed.ops.order import amax, amin, argmax, argmin, argsort, max, min, sort
+from tinymed.ops.reduce import all, any, cumsum, logsumexp, mean, norm, prod, std, sum, var
+from tinymed.ops.shape import flatten, flip, movedim, permute, reshape, squeeze, t, transpose, unsqueeze
 from tinymed.random import Generator, default_generator, manual_seed
 from tinymed.tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
 
@@ -45,3 +46,13 @@ float16, float32, float64 = (_np.dtype(f"float{n}") for n in (16, 32, 64))
 int8, int16, int32, int64 = (_np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8 = _np.dtype("uint8")
 bool = _np.dtype("bool")
+
+if _typing.TYPE_CHECKING:
+    from tinymed import data, keras, nn, optim, training
+else:
+
+    def __getattr__(name):
+        """`tinymed.nn` after `import tinymed` alone: loaded when first used, for an import must be cheap."""
+        if name in ("data", "keras", "nn", "optim", "training"):
+            return _importlib.import_module(f"tinymed.{name}")
+        raise AttributeError(f"module 'tinymed' has no attribute {name!r}")

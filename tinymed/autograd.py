@@ -50,7 +50,7 @@ class Function:
     order: int  # when it was made: the sweep goes from the newest to the oldest
     written: int  # in-place writes to its inputs so far
     n_outputs: int
-    hooks: list[tuple[int, Callable]]  # (which output, hook)
+    hooks: tuple[tuple[int, Callable], ...] = ()  # (which output, hook)
     shapes: list[tuple[int, ...]]  # these two only under detect_anomaly
     where: str
 
@@ -76,13 +76,11 @@ class Function:
             _refuse_non_finite(ctx, "forward", [out.array for out in outputs])
         if cls.is_view:
             outputs[0]._version = args[0]._version
-        if modes.grad and True in ctx.needs:
-            ctx.order = next(_order)
+        if True in ctx.needs and modes.grad:
             ctx.inputs = [a if isinstance(a, Tensor) else None for a in args]
-            ctx.written = sum(t._version[0] for t in ctx.inputs if t is not None)
-            ctx.n_outputs, ctx.hooks = len(outputs), []
+            ctx.order, ctx.n_outputs, ctx.written = next(_order), len(outputs), _writes(ctx.inputs)
             for nr, out in enumerate(outputs):
-                if out.dtype.kind == "f":
+                if out.array.dtype.kind == "f":
                     out.requires_grad, out.grad_fn, out.output_nr = True, ctx, nr
         return tuple(outputs) if type(result) is tuple else outputs[0]
 
@@ -93,7 +91,7 @@ class Function:
 
     def input_gradients(ctx, grads: list) -> list:
         """∂L/∂input for each argument: of the input's own shape and dtype, None where none is wanted."""
-        if ctx.written != sum(t._version[0] for t in ctx.inputs if t is not None):
+        if ctx.written != _writes(ctx.inputs):
             raise ValueError(
                 f"an input of {type(ctx).__name__} was changed in place between forward and backward, "
                 "so its gradient would be wrong; work on a copy: x.clone()"
@@ -101,8 +99,9 @@ class Function:
         found = ctx.backward(*grads)
         found = list(found) if type(found) is tuple else [found]
         found += [None] * (len(ctx.inputs) - len(found))
-        for k, tensor in enumerate(ctx.inputs):
-            found[k] = _fitted(ctx, k, found[k], tensor) if ctx.needs[k] and found[k] is not None else None
+        for k, wanted in enumerate(ctx.needs):
+            if found[k] is not None:
+                found[k] = _fitted(ctx, k, found[k], ctx.inputs[k]) if wanted else None
         if modes.anomaly:
             _refuse_non_finite(ctx, "backward", [g for g in found if g is not None])
         return found
@@ -113,16 +112,21 @@ class Function:
         ctx.inputs = None
 
 
+def _writes(inputs: list[Tensor | None]) -> int:
+    """How often these were written to so far."""
+    return sum([t._version[0] for t in inputs if t is not None])
+
+
 def _fitted(ctx: Function, k: int, g: np.ndarray, tensor: Tensor) -> np.ndarray:
     """g as the gradient of input k: summed back over broadcast axes, and refused if it does not fit."""
-    if g.shape != tensor.shape:
-        g = unbroadcast(g, tensor.shape)
-        if g.shape != tensor.shape:
+    x = tensor.array
+    if g.shape != x.shape:
+        g = unbroadcast(g, x.shape)
+        if g.shape != x.shape:
             raise AssertionError(
-                f"{type(ctx).__name__}.backward gave a gradient of shape {g.shape} "
-                f"for its input {k} of shape {tensor.shape}"
+                f"{type(ctx).__name__}.backward gave a gradient of shape {g.shape} for its input {k} of shape {x.shape}"
             )
-    return g if g.dtype == tensor.dtype else g.astype(tensor.dtype)
+    return g if g.dtype == x.dtype else g.astype(x.dtype)
 
 
 def unbroadcast(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -118,7 +118,7 @@ class Tensor:
         if not self.requires_grad:
             raise ValueError("cannot register a hook on a tensor that does not require gradients")
         if self.grad_fn is not None:
-            self.grad_fn.hooks.append((self.output_nr, hook))
+            self.grad_fn.hooks += ((self.output_nr, hook),)
         else:
             self._hooks = [*(self._hooks or []), hook]
 
@@ -239,7 +239,11 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares the array's memory: a write to one shows in the other."""
+    """A tensor that shares the array's memory: a write to one shows in the other.
+
+    Writes to the array itself are not seen: one between forward and backward changes the gradient, unnoticed,
+    as in PyTorch. `tensor(array)` copies.
+    """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy expects a NumPy array, got {type(array).__name__}")
     return Tensor(to_array(array, None, copy=False))
@@ -262,7 +266,7 @@ def to_array(data: Any, dtype: Any, copy: bool) -> np.ndarray:
                 "the nested lists are ragged: every row must have the same length (pad the short ones first)"
             ) from None
         raise ValueError(f"cannot make a tensor of {_named(data)}: {error}; stack tensors with tinymed.stack") from None
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:  # RuntimeError: a tensor of torch that requires grad
         raise TypeError(f"cannot make a tensor of {_named(data)}: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(

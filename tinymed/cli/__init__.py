@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(asked.format_message())
     except click.ClickException as error:
         _fail(error.format_message())
-    except (ValueError, TypeError, IndexError, FloatingPointError, OSError) as error:
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror.lower()}" if error.filename and error.strerror else str(error))
+    except (ValueError, TypeError, IndexError, FloatingPointError) as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
         click.echo("tinymed: stopped", err=True)

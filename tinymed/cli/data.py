@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 HOME = click.option(
     "--data-home", type=click.Path(path_type=Path), help="Folder of the files [TINYMED_DATA, else your cache]."
 )
+FOLDER: Any = click.Path(path_type=Path, file_okay=False, writable=True)
+FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.group()

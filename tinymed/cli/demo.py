@@ -10,16 +10,14 @@ from typing import Any
 
 import click
 
-from tinymed.cli.data import HOME
+from tinymed.cli.data import FOLDER, HOME
 
 LOSS = "binary_cross_entropy_with_logits"
 DISCLAIMER = "tinymed is for teaching. It is not a clinical device, and none of this is a diagnosis."
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="tinymed-demo", show_default=True, help="Output folder."
-)
+@click.option("--out", type=FOLDER, default="tinymed-demo", show_default=True, help="Output folder.")
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @HOME
@@ -30,6 +28,7 @@ def demo(out: Path, epochs: int, seed: int, data_home: Path | None) -> None:
     tinymed demo
     tinymed demo --epochs 50 --out runs/demo-50
     """
+    out.mkdir(parents=True, exist_ok=True)  # before the work whose outcome it is to hold
     print_findings()
     name, (train, validation, test) = breast_data(data_home)
     click.echo(f"\nThe article's network (5.2) on {name}: {len(train)} pictures to learn from, {len(test)} to judge by")
@@ -38,7 +37,6 @@ def demo(out: Path, epochs: int, seed: int, data_home: Path | None) -> None:
     figures, probabilities = judge(model, test)
     figures |= {"data": name, "epochs": epochs, "seed": seed, "seconds": round(seconds, 1)}
     print_figures(figures)
-    out.mkdir(parents=True, exist_ok=True)
     from tinymed.cli.picture import draw
     from tinymed.training import save_weights
 
@@ -110,7 +108,16 @@ def run(train: Any, validation: Any, epochs: int, seed: int) -> tuple[Any, Any, 
         validation=validation,
         seed=seed,
     )
+    heed(history)
     return model, history, time.perf_counter() - start
+
+
+def heed(history: Any) -> None:
+    """Say why training ended early; without one finished epoch there is nothing to go on with."""
+    if not len(history):
+        raise KeyboardInterrupt
+    if history.note:
+        click.echo(f"tinymed: {history.note}", err=True)
 
 
 def judge(model: Any, test: Any, positive: int = 0) -> tuple[dict, Any]:

@@ -44,9 +44,10 @@ def _roc(axes: Any, probabilities: Any, labels: np.ndarray, positive: int, class
     from sklearn.metrics import roc_curve
 
     p = np.asarray(probabilities).reshape(-1)
-    found, share, _ = roc_curve(labels == positive, p if positive == 1 else 1 - p)
-    axes.plot(found, share, label=f"network, AUC {figures['auc']:.3f}")
+    if len(np.unique(labels)) == 2:  # of one class alone there is no curve
+        found, share, _ = roc_curve(labels == positive, p if positive == 1 else 1 - p)
+        axes.plot(found, share, label=f"network, AUC {figures['auc']:.3f}")
+        axes.plot(1 - figures["specificity"], figures["sensitivity"], "o", label="threshold 0.5")
     axes.plot([0, 1], [0, 1], ":", color="grey", label="guessing")
-    axes.plot(1 - figures["specificity"], figures["sensitivity"], "o", label="threshold 0.5")
     axes.set(title=f"ROC for {classes[positive]}", xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False, columnspacing=1)

@@ -10,16 +10,18 @@ from typing import Any
 
 import click
 
-from tinymed.cli.data import HOME
-from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, judge, print_figures
+from tinymed.cli.data import FILE, FOLDER, HOME
+from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, print_figures
 
 NAMED = ("breastmnist", "pneumoniamnist", "phantoms", "wisconsin")
+FEWEST = 7  # rows of which 15 % is one
+WRITTEN = {"data": str, "test": str, "seed": int, "init": str, "input_shape": list, "classes": list, "positive": int}
 FOUND = {"breastmnist": 0, "phantoms": 0}  # the class to be found: malignant is 0 there, else the last class
 
 
 @click.command()
 @click.option("--data", default="breastmnist", show_default=True, help=f"{', '.join(NAMED)}, or a CSV file.")
-@click.option("--test", type=click.Path(path_type=Path), help="The CSV file to judge by, where --data is one.")
+@click.option("--test", type=FILE, help="The CSV file to judge by, where --data is one.")
 @click.option("--label", default="diagnosis", show_default=True, help="The CSV's column of classes.")
 @click.option("--image-shape", metavar="HxW", help="The CSV's columns are pixels of such a picture, as 28x28.")
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
@@ -29,7 +31,7 @@ FOUND = {"breastmnist": 0, "phantoms": 0}  # the class to be found: malignant is
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Count rare classes more.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
 @HOME
 def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -> None:
     """Train the article's network on pictures, or a dense one on a table of measures.
@@ -52,6 +54,7 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     about["positive"] = FOUND.get(data, len(training.classes) - 1)
     if hasattr(training, "layout"):
         about["layout"] = asdict(training.layout)
+    out.mkdir(parents=True, exist_ok=True)  # before the work whose outcome it is to hold
     tinymed.manual_seed(seed)
     model = build(about)
     history = fit(
@@ -66,9 +69,9 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
         early_stopping=how["patience"],
         seed=seed,
     )
+    heed(history)
     figures, probabilities = judge(model, test, about["positive"])
     figures["data"] = data
-    out.mkdir(parents=True, exist_ok=True)
     save_weights(model, out / "model.safetensors")
     (out / "run.json").write_text(as_json(about | {"figures": figures, "history": history.history}))
     draw(out / "run.png", history, figures, probabilities, test)
@@ -78,7 +81,7 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--test", type=click.Path(path_type=Path), help="Another CSV file of the same columns.")
+@click.option("--test", type=FILE, help="Another CSV file of the same columns.")
 @HOME
 def evaluate(run: Path, test: Path | None, data_home: Path | None) -> None:
     """Judge the network of a RUN on its test data.
@@ -98,7 +101,7 @@ def evaluate(run: Path, test: Path | None, data_home: Path | None) -> None:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 def predict(images: tuple[Path, ...], run: Path) -> None:
     """What the network of a run says of pictures: PNG, JPEG, or npy (uint8, or floats in 0..1).
@@ -144,17 +147,18 @@ def splits(about: dict, data_home: Path | None) -> tuple[Any, Any, Any]:
     if data == "phantoms":
         return make_breast_phantoms(546, 0), make_breast_phantoms(78, 1), make_breast_phantoms(156, 2)
     if data == "wisconsin":
-        whole, test = load_wisconsin("train"), load_wisconsin("test")
+        whole = load_wisconsin("train")
+    elif Path(data).suffix != ".csv":
+        raise click.UsageError(f"--data is {', '.join(NAMED)} or a .csv file, got {data!r}")
+    elif not about["test"]:
+        raise click.UsageError("--data names a CSV file, so --test must name the one to judge by")
     else:
-        path = Path(data)
-        if path.suffix != ".csv":
-            raise click.UsageError(f"--data is {', '.join(NAMED)} or a .csv file, got {data!r}")
-        if not about["test"]:
-            raise click.UsageError("--data names a CSV file, so --test must name the one to judge by")
-        whole = load_csv(path, label=about["label"], image_shape=about["image_shape"])
-        test = load_csv(about["test"], like=whole)
+        whole = load_csv(data, label=about["label"], image_shape=about["image_shape"])
     if len(whole.classes) != 2:
         raise click.UsageError(f"two classes are expected, {data} has {len(whole.classes)}: {', '.join(whole.classes)}")
+    if len(whole) < FEWEST:
+        raise click.UsageError(f"{data} has {len(whole)} rows; {FEWEST} are needed, to keep 15 % for validation")
+    test = load_wisconsin("test") if data == "wisconsin" else load_csv(about["test"], like=whole)
     training, validation = random_split(whole, [0.85, 0.15], generator=Generator(about["seed"]))
     return _part(whole, training), _part(whole, validation), test
 
@@ -201,7 +205,13 @@ def load_run(run: Path) -> tuple[Any, dict]:
         raise click.UsageError(
             f"{run} is no run: there is no run.json in it; make one with `tinymed train --out {run}`"
         )
-    about = json.loads((run / "run.json").read_text())
+    try:
+        about = json.loads((run / "run.json").read_text())
+    except ValueError as error:
+        raise ValueError(f"{run}/run.json is damaged: {error}; train the run anew") from None
+    entries = about if isinstance(about, dict) else {}
+    if wrong := [name for name, kind in WRITTEN.items() if not isinstance(entries.get(name), kind)]:
+        raise ValueError(f"{run}/run.json does not say {', '.join(wrong)}, as train writes it; train the run anew")
     model = build(about)
     model.load_state_dict(load_weights(run / "model.safetensors"))
     return model, about
@@ -210,20 +220,22 @@ def load_run(run: Path) -> tuple[Any, dict]:
 def read_picture(path: Path, shape: tuple[int, ...]) -> Any:
     """A grey picture as float32 (1,H,W) in 0..1, resized if need be. Raises ValueError for what is none."""
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    if path.suffix == ".npy":
-        x = np.load(path, allow_pickle=False).squeeze()
-        if x.ndim != 2 or x.dtype.kind not in "fu":
-            raise ValueError(
-                f"{path}: expected one grey picture (H,W), uint8 or floats in 0..1, got {x.shape} {x.dtype}"
-            )
-        x = x.astype(np.float32) / (255 if x.dtype == np.uint8 else 1)
-    else:
-        try:
-            x = np.asarray(Image.open(path).convert("L"), np.float32) / 255
-        except UnidentifiedImageError:
-            raise ValueError(f"{path} is no picture that can be read; give PNG, JPEG or npy") from None
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                x = np.lib.format.read_array(file, allow_pickle=False).squeeze()
+        else:
+            with Image.open(path) as picture:
+                if picture.mode.startswith(("I", "F")):  # as grey levels 0..255 they would be cut off at white
+                    raise ValueError(f"its pixels are deeper than 8 bits, mode {picture.mode}; save it with 8")
+                x = np.asarray(picture.convert("L"))
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow and NumPy raise them
+        raise ValueError(f"{path} is no picture that can be read, give PNG, JPEG or npy: {error}") from None
+    if x.ndim != 2 or not x.size or (x.dtype != np.uint8 and x.dtype.kind != "f"):
+        raise ValueError(f"{path}: expected one grey picture (H,W), uint8 or floats in 0..1, got {x.shape} {x.dtype}")
+    x = x.astype(np.float32) / (255 if x.dtype == np.uint8 else 1)
     if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
         raise ValueError(f"{path}: floats must lie in 0..1, got {x.min():g}..{x.max():g}; divide by 255?")
     if x.shape != shape[1:]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinymed.nn import init
 from tinymed.nn.checks import whole
+from tinymed.nn.linear import Linear
 from tinymed.nn.module import Module, Parameter
 from tinymed.ops.attention import attention_weights
-from tinymed.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from tinymed.ops.creation import empty, zeros
 from tinymed.ops.matmul import linear
 from tinymed.ops.norm import dropout
@@ -36,8 +36,6 @@ class MultiheadAttention(Module):
         *,
         batch_first: bool = False,
     ) -> None:
-        from tinymed.nn.linear import Linear
-
         super().__init__()
         whole("MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads)
         if embed_dim % num_heads:

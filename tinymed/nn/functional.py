@@ -24,12 +24,12 @@ from tinymed.ops.conv import (
     conv1d,
     conv2d,
     conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
     spatial,
 )
+from tinymed.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from tinymed.ops.creation import one_hot
+from tinymed.ops.index import index_select
+from tinymed.ops.join import pad
 from tinymed.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -56,7 +56,6 @@ from tinymed.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from tinymed.ops.shape import index_select, pad
 from tinymed.tensor import Tensor
 
 __all__ = [

@@ -41,6 +41,10 @@ class _BatchNorm(_Affine):
     ) -> None:
         super().__init__()
         whole(type(self).__name__, num_features=num_features)
+        if not eps >= 0 or not (momentum is None or 0 <= momentum <= 1):
+            raise ValueError(
+                f"{type(self).__name__}: eps must be 0 or more and momentum in 0…1 or None, got {eps} and {momentum}"
+            )
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         for name in ("running_mean", "running_var", "num_batches_tracked"):

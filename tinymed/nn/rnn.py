@@ -12,7 +12,7 @@ from tinymed.nn.checks import whole
 from tinymed.nn.module import Module, Parameter
 from tinymed.ops import recurrent
 from tinymed.ops.creation import empty, zeros
-from tinymed.ops.shape import cat
+from tinymed.ops.join import cat
 from tinymed.tensor import Tensor
 
 States = tuple[Tensor, ...]

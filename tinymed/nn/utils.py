@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinymed.autograd import no_grad
-from tinymed.ops.shape import cat
+from tinymed.ops.join import cat
 from tinymed.tensor import Tensor
 
 

@@ -5,12 +5,17 @@ from tinymed.ops import (
     arithmetic,
     attention,
     conv,
+    conv_transpose,
     creation,
+    dtypes,
     elementwise,
+    index,
     inplace,
+    join,
     loss,
     matmul,
     norm,
+    order,
     pool,
     recurrent,
     reduce,
@@ -18,6 +23,6 @@ from tinymed.ops import (
 )
 
 __all__ = [
-    "activation", "arithmetic", "attention", "conv", "creation", "elementwise", "inplace", "loss", "matmul", "norm",
-    "pool", "recurrent", "reduce", "shape",
+    "activation", "arithmetic", "attention", "conv", "conv_transpose", "creation", "dtypes", "elementwise", "index",
+    "inplace", "join", "loss", "matmul", "norm", "order", "pool", "recurrent", "reduce", "shape",
 ]  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.ops.arithmetic import floating
-from tinymed.ops.reduce import axes
+from tinymed.ops.axes import filled
+from tinymed.ops.dtypes import floating
 from tinymed.tensor import Tensor, method
 
 
@@ -154,7 +154,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """x where positive, else alpha · (eˣ − 1)"""
-    return ELU.apply(floating(input), alpha)
+    return ELU.apply(floating(input), float(alpha))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -173,7 +173,7 @@ def silu(input: Tensor) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """ln(1 + e^{beta·x}) / beta"""
-    return Softplus.apply(floating(input), beta, threshold)
+    return Softplus.apply(floating(input), float(beta), float(threshold))
 
 
 @method()
@@ -203,5 +203,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 def _along(op: Any, name: str, x: Tensor, dim: int) -> Tensor:
     if not isinstance(dim, int):
         raise TypeError(f"{name}: dim must be an axis of shape {x.shape}, got {dim!r}; classes are mostly dim=1")
-    (axis,) = axes(name, x, dim) or (-1,)
-    return op.apply(floating(x), axis) if x.ndim else op.apply(floating(x.reshape(1)), 0).reshape(())
+    if not x.ndim:
+        return _along(op, name, x.reshape(1), dim).reshape(())
+    (axis,) = filled(name, x, dim)
+    return op.apply(floating(x), axis)

@@ -7,59 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, method
-
-# ---------------------------------------------------------------- two operands of one dtype
-
-
-def operands(a: Any, b: Any) -> tuple[Any, Any]:
-    """a and b, made ready for a binary op by PyTorch's promotion rules.
-
-    A Python number stays one and takes the tensor's dtype (an integer tensor with a float becomes float32).
-    Of two tensors the higher kind wins, then the one that has axes, then the wider.
-    """
-    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype:
-        return a, b
-    a, b = (x if isinstance(x, Tensor | bool | int | float) else as_tensor(x) for x in (a, b))
-    dtype = promote(a, b)
-    return (
-        cast(a, dtype) if isinstance(a, Tensor) else a,
-        cast(b, dtype) if isinstance(b, Tensor) else b,
-    )
-
-
-def promote(*values: Any) -> np.dtype:
-    """The dtype that PyTorch gives to an op on these tensors and Python numbers."""
-    dtypes, ranks = [], []
-    for value in values:
-        if isinstance(value, Tensor):
-            dtypes.append(value.dtype)
-            weight = 1 if value.ndim == 0 else 2
-        else:
-            dtypes.append(DEFAULT_DTYPE if isinstance(value, float) else np.dtype(type(value)))
-            weight = 0
-        ranks.append(("buif".index(dtypes[-1].kind.replace("u", "i")), weight))
-    return np.result_type(*(dtype for dtype, rank in zip(dtypes, ranks) if rank == max(ranks)))
-
-
-class Cast(Function):
-    """y = x in another dtype;  the gradient comes back in x's own"""
-
-    def forward(ctx, x, dtype):
-        return x.astype(dtype)
-
-    def backward(ctx, g):
-        return g
-
-
-def cast(x: Tensor, dtype: Any) -> Tensor:
-    return x if x.dtype == dtype else Cast.apply(x, np.dtype(dtype))
-
-
-def floating(x: Any) -> Any:
-    """x, or where x is a tensor of integers, x in float32."""
-    return cast(x, DEFAULT_DTYPE) if isinstance(x, Tensor) and x.dtype.kind != "f" else x
-
+from tinymed.ops.dtypes import floating, operands, promote
+from tinymed.tensor import Tensor, as_tensor, method
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -127,21 +76,32 @@ class Pow(Function):
         a, b = ctx.a, ctx.b
         grad_a = grad_b = None
         if ctx.needs[0]:  # where b = 0, 0 whatever a is
-            grad_a = g * b * np.power(a, np.where(b == 0, 1, b - 1).astype(np.result_type(a)))
-        if ctx.needs[1]:  # where a = 0, 0^b stays 0
-            grad_b = g * ctx.y * np.log(np.where(a == 0, 1, a))
+            grad_a = np.where(b == 0, 0, g * b * np.power(a, np.where(b == 0, 1, b - 1).astype(ctx.y.dtype)))
+        if ctx.needs[1]:  # where a = 0 and b is not negative, y stays 0
+            grad_b = g * ctx.y * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return grad_a, grad_b
 
 
 class Maximum(Function):
     """y = max(a, b);  the gradient goes to the larger, half to each at a tie"""
 
+    pick: np.ufunc = np.maximum
+    wins: np.ufunc = np.greater
+
     def forward(ctx, a, b):
-        ctx.share = np.where(np.equal(a, b), 0.5, np.greater(a, b))
-        return np.maximum(a, b)
+        ctx.tie, ctx.first = np.equal(a, b), ctx.wins(a, b)
+        return ctx.pick(a, b)
 
     def backward(ctx, g):
-        return g * ctx.share, g * (1 - ctx.share)
+        half = g * ctx.tie / 2
+        return g * ctx.first + half, g * ~(ctx.first | ctx.tie) + half
+
+
+class Minimum(Maximum):
+    """y = min(a, b);  the gradient goes to the smaller, half to each at a tie"""
+
+    pick = np.minimum
+    wins = np.less
 
 
 class Where(Function):
@@ -218,8 +178,8 @@ def maximum(input: Any, other: Any) -> Tensor:
 
 @method()
 def minimum(input: Any, other: Any) -> Tensor:
-    """The smaller of two, number by number: −max(−input, −other)."""
-    return neg(maximum(neg(as_tensor(input)), neg(as_tensor(other))))
+    """The smaller of two, number by number."""
+    return _binary(Minimum, "minimum", input, other)
 
 
 def where(condition: Tensor, input: Any, other: Any) -> Tensor:
@@ -238,10 +198,20 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     return _plain(np.floor_divide, input, other)
 
 
+@method("__rfloordiv__")
+def _rfloordiv(self: Tensor, other: Any) -> Tensor:
+    return floor_divide(other, self)
+
+
 @method("remainder", "__mod__")
 def remainder(input: Any, other: Any) -> Tensor:
     """input − other · ⌊input / other⌋, of other's sign; no gradient"""
     return _plain(np.remainder, input, other)
+
+
+@method("__rmod__")
+def _rmod(self: Tensor, other: Any) -> Tensor:
+    return remainder(other, self)
 
 
 def _binary(op: type[Function], name: str, a: Any, b: Any) -> Tensor:

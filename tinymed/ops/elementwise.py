@@ -1,4 +1,4 @@
-"""Ops on one operand, number by number: exponentials, roots, absolute value, clamp, casts."""
+"""Ops on one operand, number by number: exponentials, roots, absolute value, clamp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.ops.arithmetic import cast, floating
+from tinymed.ops.dtypes import cast, floating, promote
 from tinymed.tensor import Tensor, as_tensor, method
 
 
@@ -166,9 +166,18 @@ def abs(input: Tensor) -> Tensor:
 @method("clamp", "clip")
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Each number held between min and max; at least one of them must be given."""
-    if min is None and max is None:
+    low, high = clamp_bounds(min, max)
+    dtype = promote(input, *(bound for bound in (low, high) if bound is not None))
+    return Clamp.apply(cast(input, dtype), low, high)
+
+
+def clamp_bounds(*bounds: Any) -> list[Any]:
+    """Python's numbers, or None for no bound. Raises ValueError for none at all, TypeError for tensors."""
+    if any(isinstance(bound, Tensor) for bound in bounds):
+        raise TypeError("clamp: min and max are numbers; between tensors use maximum and minimum")
+    if all(bound is None for bound in bounds):
         raise ValueError("clamp: give min, max or both")
-    return Clamp.apply(input, min, max)
+    return [bound.item() if isinstance(bound, np.generic) else bound for bound in bounds]
 
 
 @method()
@@ -181,40 +190,6 @@ def clone(input: Tensor) -> Tensor:
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its rows lie one after another in memory, else such a copy."""
     return input if input.is_contiguous() else Clone.apply(input)
-
-
-# ---------------------------------------------------------------- to another dtype
-
-
-@method()
-def to(input: Tensor, target: Any) -> Tensor:
-    """The tensor in another dtype, on another device, or like another tensor."""
-    if isinstance(target, Tensor):
-        target = target.dtype
-    if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
-        if target != "cpu":
-            raise ValueError(f"to({target!r}): there is no GPU backend here; tensors live on the cpu")
-        return input
-    return cast(input, target)
-
-
-def _caster(name: str, dtype: str) -> Any:
-    def convert(input: Tensor) -> Tensor:
-        return cast(input, dtype)
-
-    convert.__doc__ = f"The tensor in {dtype}."
-    return method(name)(convert)
-
-
-for _name, _dtype in {"float": "float32", "double": "float64", "half": "float16", "long": "int64",
-                      "int": "int32", "bool": "bool"}.items():  # fmt: skip
-    _caster(_name, _dtype)
-
-
-@method()
-def type_as(input: Tensor, other: Tensor) -> Tensor:
-    """The tensor in the other's dtype."""
-    return cast(input, other.dtype)
 
 
 # ---------------------------------------------------------------- no gradient

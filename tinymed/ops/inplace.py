@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import modes
-from tinymed.ops.shape import plain_index
+from tinymed.ops.dtypes import tensor_or_number
+from tinymed.ops.elementwise import clamp_bounds
+from tinymed.ops.index import view_and_picks
 from tinymed.random import Generator, default_generator
-from tinymed.tensor import Tensor, as_tensor, method
+from tinymed.tensor import Tensor, method
 
 
 def _writable(x: Tensor, what: str) -> np.ndarray:
@@ -34,7 +36,7 @@ def _writable(x: Tensor, what: str) -> np.ndarray:
 
 
 def _value(x: Tensor, what: str, value: Any) -> Any:
-    value = value if isinstance(value, bool | int | float) else as_tensor(value)
+    value = tensor_or_number(value)
     if isinstance(value, Tensor) and value.requires_grad and modes.grad:
         raise ValueError(
             f"{what} with a value that requires grad would lose its gradient; "
@@ -47,13 +49,17 @@ def _value(x: Tensor, what: str, value: Any) -> Any:
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """x[index] = value"""
     value = _value(input, "x[…] = value", value)
-    _writable(input, "x[…] = value")[plain_index(index)] = value
+    view, picks = view_and_picks(index)
+    _writable(input, "x[…] = value")[view][... if picks is None else picks] = value
 
 
 def _operation(name: str, symbol: str, function: Any, dunder: str) -> None:
     def write(self: Tensor, other: Any) -> Tensor:
         value = _value(self, symbol, other)
-        function(self.array, value, out=_writable(self, symbol), casting="same_kind")
+        try:
+            function(self.array, value, out=_writable(self, symbol), casting="same_kind")
+        except TypeError:
+            raise TypeError(f"{symbol}: the result is no {self.dtype}; make a new tensor instead") from None
         return self
 
     write.__name__ = write.__qualname__ = name
@@ -91,8 +97,9 @@ def zero_(self: Tensor) -> Tensor:
 @method()
 def clamp_(self: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Each number held between min and max."""
+    low, high = clamp_bounds(min, max)
     array = _writable(self, "x.clamp_()")
-    np.clip(array, min, max, out=array)
+    np.clip(array, low, high, out=array)
     return self
 
 

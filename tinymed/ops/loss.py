@@ -72,31 +72,41 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
 
 
 class BCE(Function):
-    """ℓ = −(t ln x + (1 − t) ln(1 − x)), each logarithm at least −100;  ∂ℓ/∂x = (x − t) / (x (1 − x))"""
+    """ℓ = −(t ln x + (1 − t) ln(1 − x)), each logarithm at least −100
+
+    ∂ℓ/∂x = (x − t) / (x (1 − x)),  ∂ℓ/∂t = ln(1 − x) − ln x
+    """
 
     def forward(ctx, x, t):
         ctx.x, ctx.t = x, t
         with np.errstate(divide="ignore"):
-            return -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log1p(-x), -100))
+            ctx.log_x, ctx.log_1_x = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+        return -(t * ctx.log_x + (1 - t) * ctx.log_1_x)
 
     def backward(ctx, g):
-        return g * (ctx.x - ctx.t) / np.maximum(ctx.x * (1 - ctx.x), 1e-12)
+        gx = g * (ctx.x - ctx.t) / np.maximum(ctx.x * (1 - ctx.x), 1e-12)
+        return gx, g * (ctx.log_1_x - ctx.log_x) if ctx.needs[1] else None
 
 
 class BCEWithLogits(Function):
     """ℓ = (1 − t)·x + k·ln(1 + e⁻ˣ),  k = 1 + (p − 1)·t: BCE of σ(x), in one stable formula
 
-    p weighs the positive class;  ∂ℓ/∂x = (1 − t) − k·σ(−x)
+    p weighs the positive class;  ∂ℓ/∂x = (1 − t) − k·σ(−x),  ∂ℓ/∂t = (p − 1)·ln(1 + e⁻ˣ) − x
     """
 
     def forward(ctx, x, t, p):
-        ctx.x, ctx.t, ctx.k = x, t, 1 + (p - 1) * t
+        ctx.x, ctx.t, ctx.p, ctx.k = x, t, p, 1 + (p - 1) * t
         ctx.softplus = np.logaddexp(0, -x)
         return (1 - t) * x + ctx.k * ctx.softplus
 
     def backward(ctx, g):
-        sigmoid_minus = np.exp(-ctx.x - ctx.softplus) if ctx.x.size else ctx.x  # e⁻ˣ / (1 + e⁻ˣ)
-        return g * ((1 - ctx.t) - ctx.k * sigmoid_minus)
+        sigmoid_minus = np.exp(-ctx.x - ctx.softplus)  # e⁻ˣ / (1 + e⁻ˣ)
+        gx = g * ((1 - ctx.t) - ctx.k * sigmoid_minus)
+        return gx, g * ((ctx.p - 1) * ctx.softplus - ctx.x) if ctx.needs[1] else None
+
+
+def _weighted(loss: Tensor, weight: Tensor | None) -> Tensor:
+    return loss if weight is None else loss * weight.to(loss.dtype)
 
 
 def binary_cross_entropy(
@@ -116,8 +126,7 @@ def binary_cross_entropy(
                 f"binary_cross_entropy: {what} must lie in 0…1, got {values[wrong][0]} "
                 f"at {[int(i) for i in np.argwhere(wrong)[0]]}{cure}"
             )
-    loss = BCE.apply(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(_weighted(BCE.apply(input, target), weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -137,8 +146,7 @@ def binary_cross_entropy_with_logits(
             f"at {[int(i) for i in np.argwhere(wrong)[0]]}; map two classes to 0 and 1"
         )
     p = np.ones((), input.dtype) if pos_weight is None else as_tensor(pos_weight, input.dtype).array
-    loss = BCEWithLogits.apply(input, target, p)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(_weighted(BCEWithLogits.apply(input, target, p), weight), reduction)
 
 
 # ---------------------------------------------------------------- several classes

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinymed import kernels
 from tinymed.autograd import Function
-from tinymed.ops.arithmetic import operands
+from tinymed.ops.dtypes import operands
 from tinymed.tensor import Tensor, method
 
 
@@ -51,7 +51,8 @@ class Einsum(Function):
 
     def forward(ctx, terms, out, *xs):
         ctx.terms, ctx.out, ctx.xs = terms, out, xs
-        return np.einsum(f"{','.join(terms)}->{out}", *xs, optimize=len(xs) > 2)
+        y = np.einsum(f"{','.join(terms)}->{out}", *xs, optimize=len(xs) > 2)
+        return y.copy() if len(xs) == 1 else y  # "ij->ji" of one tensor is a view
 
     def backward(ctx, g):
         return None, None, *(ctx.one(k, g) if ctx.needs[k + 2] else None for k in range(len(ctx.xs)))
@@ -81,6 +82,8 @@ def matmul(input: Any, other: Any) -> Tensor:
     inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
     if a.shape[-1] != inner:
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: the inner sizes {a.shape[-1]} and {inner} differ")
+    if any(m != n and 1 not in (m, n) for m, n in zip(a.shape[-3::-1], b.shape[-3::-1])):
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: the sizes before the last two axes do not broadcast")
     row, column = a.ndim == 1, b.ndim == 1
     y = Matmul.apply(a.unsqueeze(0) if row else a, b.unsqueeze(1) if column else b)
     if column:
@@ -134,15 +137,18 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """W x + b for every row: input (…,I), weight (O,I), bias (O) → (…,O). Raises ValueError for sizes that differ."""
     if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         features = weight.shape[1] if weight.ndim == 2 else "?"
-        flat = input.ndim > 2 and input[0].numel() == features
+        cure = ""
+        if input.ndim > 2 and input[0].numel() == features:
+            cure = "; flatten it first: x.flatten(1)"
+        elif input.ndim > 1 and input.numel() == features:
+            cure = "; is it one sample without its batch axis? Give the model x.unsqueeze(0)"
         raise ValueError(
             f"linear: expected x with {features} features on its last axis (weight {weight.shape}), "
-            f"got x {input.shape}{'; flatten it first: x.flatten(1)' if flat else ''}"
+            f"got x {input.shape}{cure}"
         )
     if input.dtype != weight.dtype:
-        raise TypeError(
-            f"linear: x is {input.dtype} and w is {weight.dtype}; convert one: x.to(tinymed.{weight.dtype})"
-        )
+        cure = "x.float() / 255 for pictures" if input.dtype == np.uint8 else f"x.to(tinymed.{weight.dtype})"
+        raise TypeError(f"linear: x is {input.dtype} and w is {weight.dtype}; convert one: {cure}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: weight {weight.shape} needs a bias of shape {weight.shape[:1]}, got {bias.shape}")
     return Linear.apply(input, weight, bias)

@@ -92,7 +92,7 @@ def batch_norm(
             x = input.array
             for running, now in ((running_mean, x.mean(axis)), (running_var, x.var(axis, ddof=1))):
                 running.array[...] += momentum * (now - running.array)
-        y = Standardize.apply(input, axis, eps)
+        y = Standardize.apply(input, axis, float(eps))
     else:
         y = (input - running_mean.reshape(column)) / (running_var.reshape(column) + eps).sqrt()
     return _affine(y, weight, bias, column)
@@ -109,7 +109,7 @@ def layer_norm(
     shape = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
     if input.shape[input.ndim - len(shape) :] != shape:
         raise ValueError(f"layer_norm: x {input.shape} must end in normalized_shape {shape}")
-    y = Standardize.apply(input, tuple(range(-len(shape), 0)), eps)
+    y = Standardize.apply(input, tuple(range(-len(shape), 0)), float(eps))
     return _affine(y, weight, bias, shape)
 
 
@@ -123,8 +123,9 @@ def group_norm(
     """Each group of channels of each sample with mean 0 and variance 1, then · weight + bias; input (N,C,…)."""
     if input.ndim < 2 or input.shape[1] % num_groups:
         raise ValueError(f"group_norm: {num_groups} groups do not divide the channels of x {input.shape}")
-    N, C = input.shape[:2]
-    y = Standardize.apply(input.reshape(N, num_groups, -1), (2,), eps).reshape(input.shape)
+    N, C, *space = input.shape
+    grouped = input.reshape(N, num_groups, C // num_groups, *space)
+    y = Standardize.apply(grouped, tuple(range(2, grouped.ndim)), float(eps)).reshape(input.shape)
     return _affine(y, weight, bias, (1, C) + (1,) * (input.ndim - 2))
 
 

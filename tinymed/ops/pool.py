@@ -10,7 +10,7 @@ from tinymed import kernels
 from tinymed.autograd import Function
 from tinymed.kernels.shapes import PoolShape, pool_shape
 from tinymed.ops.conv import batched, spatial
-from tinymed.ops.shape import cat
+from tinymed.ops.join import cat
 from tinymed.tensor import Tensor
 
 
@@ -213,12 +213,15 @@ def avg_pool3d(
 
 
 def _adaptive(name: str, input: Tensor, output_size: Any, n: int, pool_axis: Any) -> Tensor:
-    """Axis by axis: window i of n over a length L goes from ⌊i·L/n⌋ to ⌈(i+1)·L/n⌉."""
+    """Axis by axis: window i of n over a length L goes from ⌊i·L/n⌋ to ⌈(i+1)·L/n⌉.
+
+    The last axis comes first: so of several largest cells, the first in reading order gets the gradient.
+    """
     x, single = batched(name, input, n)
     sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     if len(sizes) != n:
         raise ValueError(f"{name}: expected {n} output sizes for x {input.shape}, got {output_size!r}")
-    for axis, out in zip(range(-n, 0), sizes):
+    for axis, out in zip(range(-1, -n - 1, -1), sizes[::-1]):
         L = x.shape[axis]
         out = L if out is None else out
         if not isinstance(out, int | np.integer) or out < 1:

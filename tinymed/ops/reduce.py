@@ -1,56 +1,20 @@
-"""Ops that fold axes away: sums, means, extremes, and their kin."""
+"""Ops that fold axes away by summing or multiplying: sum, mean, variance, norm, and their kin."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.ops.arithmetic import cast, floating
+from tinymed.ops.axes import Dim, Reduction, axes, axis_of, filled
+from tinymed.ops.dtypes import cast, floating
+from tinymed.ops.order import amax
 from tinymed.tensor import Tensor, method
 
-Dim = int | tuple[int, ...] | list[int] | None
 
-
-class ValuesIndices(NamedTuple):
-    """What max, min, sort and topk return along one axis."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def axes(name: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
-    """dim as a tuple of axes ≥ 0. Raises IndexError for one that x does not have."""
-    if dim is None or dim == ():
-        return tuple(range(x.ndim))
-    dims = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
-    ndim = x.ndim or 1  # a 0-d tensor lets itself be reduced over dim 0
-    for d in dims:
-        if not -ndim <= d < ndim:
-            raise IndexError(f"{name}: dim {d} does not exist in a tensor of shape {x.shape}")
-    return tuple(sorted(d % x.ndim for d in dims)) if x.ndim else ()
-
-
-def _stretch(g: np.ndarray, kept: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """g, whose reduced axes are gone, as a view of the shape before the reduction."""
-    return np.broadcast_to(np.reshape(g, kept), shape)
-
-
-class _Reduce(Function):
-    """A reduction over axes: remembers the shapes that take a gradient back over them."""
-
-    def spread(ctx, g):
-        return _stretch(g, ctx.kept, ctx.shape)
-
-    def remember(ctx, x, axis):
-        ctx.shape = x.shape
-        ctx.kept = tuple(1 if k in axis else n for k, n in enumerate(x.shape))
-        ctx.n = math.prod(x.shape[k] for k in axis)
-
-
-class Sum(_Reduce):
+class Sum(Reduction):
     """y = Σ x;  ∂y/∂x = 1"""
 
     def forward(ctx, x, axis, keepdim):
@@ -61,7 +25,7 @@ class Sum(_Reduce):
         return ctx.spread(g)
 
 
-class Mean(_Reduce):
+class Mean(Reduction):
     """y = 1/n Σ x;  ∂y/∂x = 1/n"""
 
     def forward(ctx, x, axis, keepdim):
@@ -72,34 +36,32 @@ class Mean(_Reduce):
         return ctx.spread(g / ctx.n)
 
 
-class Var(_Reduce):
+class Var(Reduction):
     """y = 1/(n − c) Σ (x − x̄)², c the correction;  ∂y/∂x = 2 (x − x̄) / (n − c)"""
 
     def forward(ctx, x, axis, correction, keepdim):
         ctx.remember(x, axis)
         ctx.centred = x - x.mean(axis=axis, keepdims=True)  # two passes: one alone cancels at a large mean
-        ctx.n -= correction
-        with np.errstate(all="ignore"):
-            return np.square(ctx.centred).sum(axis=axis, keepdims=keepdim) / x.dtype.type(ctx.n if ctx.n > 0 else 0)
+        ctx.scale = x.dtype.type(1 / (ctx.n - correction) if ctx.n > correction else math.inf)
+        with np.errstate(invalid="ignore"):
+            return np.square(ctx.centred).sum(axis=axis, keepdims=keepdim) * ctx.scale
 
     def backward(ctx, g):
-        return ctx.spread(g) * ctx.centred * (2 / ctx.n)
+        return ctx.spread(g) * ctx.centred * (2 * ctx.scale)
 
 
-class Amax(_Reduce):
-    """y = max x;  the gradient is shared evenly among the largest"""
+class Std(Var):
+    """y = √var x;  ∂y/∂x = ∂var/∂x / (2y), and 0 where y = 0: there all x are equal"""
 
-    def forward(ctx, x, axis, keepdim):
-        ctx.remember(x, axis)
-        y = x.max(axis=axis, keepdims=True)
-        ctx.share = (x == y) / (x == y).sum(axis=axis, keepdims=True)
-        return y if keepdim else y.reshape([n for k, n in enumerate(y.shape) if k not in axis])
+    def forward(ctx, x, axis, correction, keepdim):
+        ctx.y = np.sqrt(super().forward(x, axis, correction, keepdim))
+        return ctx.y
 
     def backward(ctx, g):
-        return ctx.spread(g) * ctx.share
+        return super().backward(g / np.where(ctx.y == 0, 1, 2 * ctx.y))
 
 
-class LogSumExp(_Reduce):
+class LogSumExp(Reduction):
     """y = ln Σ eˣ, with the largest x taken out first;  ∂y/∂x = eˣ⁻ʸ"""
 
     def forward(ctx, x, axis, keepdim):
@@ -109,13 +71,13 @@ class LogSumExp(_Reduce):
         with np.errstate(divide="ignore"):
             y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
         ctx.weights = np.exp(x - np.where(np.isfinite(y), y, 0))
-        return y if keepdim else y.reshape([n for k, n in enumerate(y.shape) if k not in axis])
+        return y if keepdim else y.squeeze(axis)
 
     def backward(ctx, g):
         return ctx.spread(g) * ctx.weights
 
 
-class Prod(_Reduce):
+class Prod(Reduction):
     """y = Π x;  ∂y/∂xᵢ = Π of all the others, also where some x are 0"""
 
     def forward(ctx, x, axis, keepdim):
@@ -131,6 +93,20 @@ class Prod(_Reduce):
         after = np.cumprod(np.concatenate([ones, flat[..., :0:-1]], -1), -1)[..., ::-1]
         others = np.moveaxis((before * after).reshape(rows.shape), range(-len(ctx.axis), 0), ctx.axis)
         return ctx.spread(g) * others
+
+
+class Norm(Reduction):
+    """y = (Σ |x|ᵖ)^(1/p);  ∂y/∂x = sign x · (|x| / y)^(p−1), and 0 where x = 0"""
+
+    def forward(ctx, x, p, axis, keepdim):
+        ctx.remember(x, axis)
+        ctx.x, ctx.p = x, p
+        ctx.y = (np.abs(x) ** p).sum(axis=axis, keepdims=keepdim) ** (1 / p)
+        return ctx.y
+
+    def backward(ctx, g):
+        share = np.where(ctx.x == 0, 1, np.abs(ctx.x)) / ctx.spread(np.where(ctx.y == 0, 1, ctx.y))
+        return ctx.spread(g) * np.sign(ctx.x) * share ** (ctx.p - 1)
 
 
 class Cumsum(Function):
@@ -169,122 +145,52 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 @method()
 def var(input: Tensor, dim: Dim = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
     """The variance over dim, 1/(n − correction) Σ (x − x̄)²"""
-    return Var.apply(floating(input), axes("var", input, dim), correction, keepdim)
+    return Var.apply(floating(input), filled("var", input, dim), correction, keepdim)
 
 
 @method()
 def std(input: Tensor, dim: Dim = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
     """The standard deviation over dim: √var"""
-    return var(input, dim, correction=correction, keepdim=keepdim).sqrt()
+    return Std.apply(floating(input), filled("std", input, dim), correction, keepdim)
 
 
 @method()
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Π over dim"""
+    """Π over dim; integers and bools in int64"""
+    input = cast(input, np.int64) if input.dtype.kind in "bui" else input
     return Prod.apply(input, axes("prod", input, dim), keepdim)
-
-
-@method()
-def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The largest over dim; ties share the gradient"""
-    return Amax.apply(input, _filled("amax", input, dim), keepdim)
-
-
-@method()
-def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The smallest over dim: −amax(−x)"""
-    return -amax(-input, dim, keepdim)
-
-
-@method()
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest of all; with dim, (values, indices) along it; with a tensor, `maximum`."""
-    return _extreme(input, dim, keepdim, "max")
-
-
-@method()
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest of all; with dim, (values, indices) along it; with a tensor, `minimum`."""
-    return _extreme(input, dim, keepdim, "min")
-
-
-def _extreme(x: Tensor, dim: Any, keepdim: bool, name: str) -> Any:
-    if isinstance(dim, Tensor):
-        return getattr(x, f"{name}imum")(dim)
-    if dim is None:
-        return getattr(x, f"a{name}")()
-    indices = getattr(x, f"arg{name}")(dim, keepdim=True)
-    values = x.gather(dim, indices) if x.ndim else x.clone()
-    return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
-
-
-@method()
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the largest stands (the first of several), in int64"""
-    return _arg(np.argmax, "argmax", input, dim, keepdim)
-
-
-@method()
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the smallest stands (the first of several), in int64"""
-    return _arg(np.argmin, "argmin", input, dim, keepdim)
-
-
-def _arg(function: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
-    _filled(name, x, dim)
-    return Tensor(np.asarray(function(x.array, axis=dim, keepdims=keepdim), np.int64))
-
-
-def _filled(name: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
-    axis = axes(name, x, dim)
-    if math.prod(x.shape[k] for k in axis) == 0:
-        raise ValueError(f"{name}: shape {x.shape} is empty along dim {dim}")
-    return axis
 
 
 @method()
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ over dim, without overflow"""
-    return LogSumExp.apply(floating(input), _filled("logsumexp", input, dim), keepdim)
+    return LogSumExp.apply(floating(input), filled("logsumexp", input, dim), keepdim)
 
 
 @method()
 def cumsum(input: Tensor, dim: int) -> Tensor:
     """Running sums along dim"""
     x = cast(input, np.int64) if input.dtype.kind in "bui" else input
-    (axis,) = axes("cumsum", input, dim) or (0,)
-    return Cumsum.apply(x, axis) if input.ndim else x.clone()
+    return Cumsum.apply(x, axis_of("cumsum", x, dim)) if x.ndim else x.clone()
 
 
 @method()
 def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """(Σ |x|ᵖ)^(1/p); the largest |x| for p = inf"""
-    if p == float("inf"):
+    """(Σ |x|ᵖ)^(1/p) over dim; the largest |x| for p = inf. Raises ValueError for a p that is not above 0."""
+    if not p > 0:
+        raise ValueError(f"norm: p must be above 0, or inf, got {p}")
+    if p == math.inf:
         return amax(input.abs(), dim, keepdim)
-    if p == 2:
-        return Norm2.apply(floating(input), axes("norm", input, dim), keepdim)
-    return sum(input.abs() ** p, dim, keepdim) ** (1 / p)
-
-
-class Norm2(_Reduce):
-    """y = √Σx²;  ∂y/∂x = x / y, and 0 where y = 0"""
-
-    def forward(ctx, x, axis, keepdim):
-        ctx.remember(x, axis)
-        ctx.x, ctx.y = x, np.sqrt(np.square(x).sum(axis=axis, keepdims=keepdim))
-        return ctx.y
-
-    def backward(ctx, g):
-        return ctx.x * ctx.spread(g / np.where(ctx.y == 0, 1, ctx.y))
+    return Norm.apply(floating(input), float(p), axes("norm", input, dim), keepdim)
 
 
 @method()
-def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all are true (not 0)"""
-    return Tensor(np.asarray(np.all(input.array, axis=dim, keepdims=keepdim)))
+    return Tensor(np.asarray(np.all(input.array, axis=axes("all", input, dim), keepdims=keepdim)))
 
 
 @method()
-def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether any is true (not 0)"""
-    return Tensor(np.asarray(np.any(input.array, axis=dim, keepdims=keepdim)))
+    return Tensor(np.asarray(np.any(input.array, axis=axes("any", input, dim), keepdims=keepdim)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,11 @@ def _dataset(data: Any, name: str, labelled: bool) -> Any:
         if not x.shape or not y.shape or len(x) != len(y):
             raise ValueError(f"{name}: x and y must have the same length, got x {x.shape} and y {y.shape}")
         return TensorDataset(x, y)
-    arrays = isinstance(data, np.ndarray | Tensor) or (hasattr(data, "__array__") and hasattr(data, "columns"))
+    arrays = hasattr(data, "__array__")  # a tensor, a DataFrame
     if not labelled and (arrays or isinstance(data, list)):
         return TensorDataset(as_tensor(data))
-    if arrays or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")) or isinstance(data, tuple | list):
+    keyed = isinstance(data, tuple | list | str | Mapping) or not hasattr(data, "__len__")
+    if arrays or keyed or not hasattr(data, "__getitem__"):
         wanted = "a pair (x, y)" if labelled else "an array x"
         cure = "; the labels are missing" if arrays else ""
         raise TypeError(f"{name} must be {wanted}, a Dataset or a DataLoader, got a {type(data).__name__}{cure}")

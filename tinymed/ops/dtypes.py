@@ -1,0 +1,113 @@
+"""What dtype an op computes in: promotion of two operands to one, and casts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinymed.autograd import Function
+from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, method
+
+
+def operands(a: Any, b: Any) -> tuple[Any, Any]:
+    """a and b, made ready for a binary op by PyTorch's promotion rules.
+
+    A number, Python's or NumPy's, takes the tensor's dtype (an integer tensor with a float becomes float32).
+    Of two tensors the higher kind wins, then the one that has axes, then the wider.
+    """
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.array.dtype == b.array.dtype:
+            return a, b
+    elif (type(b) in _NUMBERS and _is_float(a)) or (type(a) in _NUMBERS and _is_float(b)):
+        return a, b
+    a, b = tensor_or_number(a), tensor_or_number(b)
+    dtype = promote(a, b)
+    return (
+        cast(a, dtype) if isinstance(a, Tensor) else a,
+        cast(b, dtype) if isinstance(b, Tensor) else b,
+    )
+
+
+_NUMBERS = (int, float)  # these exactly: a bool counts for less than an int, a NumPy number is made one of them
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.array.dtype.kind == "f"
+
+
+def tensor_or_number(x: Any) -> Any:
+    """A Tensor, or a number of Python's own."""
+    if isinstance(x, np.number | np.bool_):
+        return x.item()  # as a 0-d array it would make float32 float64
+    return x if isinstance(x, Tensor | bool | int | float) else as_tensor(x)
+
+
+def promote(*values: Any) -> np.dtype:
+    """The dtype that PyTorch gives to an op on these tensors and Python numbers."""
+    dtypes, ranks = [], []
+    for value in values:
+        if isinstance(value, Tensor):
+            dtypes.append(value.dtype)
+            weight = 1 if value.ndim == 0 else 2
+        else:
+            dtypes.append(DEFAULT_DTYPE if isinstance(value, float) else np.dtype(type(value)))
+            weight = 0
+        ranks.append(("buif".index(dtypes[-1].kind.replace("u", "i")), weight))
+    return np.result_type(*(dtype for dtype, rank in zip(dtypes, ranks) if rank == max(ranks)))
+
+
+class Cast(Function):
+    """y = x in another dtype;  the gradient comes back in x's own"""
+
+    def forward(ctx, x, dtype):
+        return x.astype(dtype)
+
+    def backward(ctx, g):
+        return g
+
+
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    return x if x.dtype == dtype else Cast.apply(x, np.dtype(dtype))
+
+
+def floating(x: Any) -> Any:
+    """x, or where x is a tensor of integers, x in float32."""
+    return cast(x, DEFAULT_DTYPE) if isinstance(x, Tensor) and x.dtype.kind != "f" else x
+
+
+# ---------------------------------------------------------------- to another dtype
+
+
+@method()
+def to(input: Tensor, target: Any) -> Tensor:
+    """The tensor in another dtype, on another device, or like another tensor."""
+    if isinstance(target, Tensor):
+        target = target.dtype
+    if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
+        if target != "cpu":
+            raise ValueError(f"to({target!r}): there is no GPU backend here; tensors live on the cpu")
+        return input
+    try:
+        return cast(input, target)
+    except TypeError:
+        raise TypeError(f"to({target!r}): expected a dtype, such as tinymed.float32, or a device, cpu") from None
+
+
+def _caster(name: str, dtype: str) -> Any:
+    def convert(input: Tensor) -> Tensor:
+        return cast(input, dtype)
+
+    convert.__doc__ = f"The tensor in {dtype}."
+    return method(name)(convert)
+
+
+for _name, _dtype in {"float": "float32", "double": "float64", "half": "float16", "long": "int64",
+                      "int": "int32", "bool": "bool"}.items():  # fmt: skip
+    _caster(_name, _dtype)
+
+
+@method()
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the other's dtype."""
+    return cast(input, other.dtype)
