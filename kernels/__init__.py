@@ -70,17 +70,15 @@ def _choose(name: str) -> None:
     usable, reason = module.available()
     if not usable:
         raise ValueError(f"the backend {name!r} cannot be used here: {reason}")
+    lacking: dict[str, list[str]] = {}
     for kernel in NAMES:
-        globals()[kernel] = getattr(module, kernel, None) or _fallback(name, kernel)
+        owner = next(n for n in (name, *BACKENDS) if load(n).available()[0] and hasattr(load(n), kernel))
+        globals()[kernel] = getattr(load(owner), kernel)
+        if owner != name:
+            lacking.setdefault(owner, []).append(kernel)
     globals()["_in_force"] = name
-
-
-def _fallback(name: str, kernel: str) -> Any:
-    for other in BACKENDS:
-        if other != name and load(other).available()[0] and hasattr(load(other), kernel):
-            warnings.warn(f"the backend {name!r} has no {kernel}; {other!r} computes it", stacklevel=4)
-            return getattr(load(other), kernel)
-    raise NotImplementedError(f"no backend has the kernel {kernel}")
+    for owner, kernels in lacking.items():
+        warnings.warn(f"the backend {name!r} lacks {', '.join(kernels)}; {owner!r} computes them", stacklevel=3)
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("sign", OPERATIONS)
-@pytest.mark.parametrize(("a", "b"), itertools.product(VALUES, repeat=2))
+@pytest.mark.parametrize(("a", "b"), [*itertools.product(VALUES, repeat=2)])
 def test_promotion_is_pytorchs(a, b, sign):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
     if "bool" in a + b and sign == "**" and {a, b} & {"bool"} and {a, b} <= {"bool", "True"}:

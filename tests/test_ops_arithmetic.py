@@ -121,6 +121,7 @@ TIED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero", "ignore:.*degrees of freedom")
 @pytest.mark.parametrize("name", TIED)
 def test_ties_and_edges_are_pytorchs(as_torch, name):
     as_torch(TIED[name], TIES, numeric=False)

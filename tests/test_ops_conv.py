@@ -71,6 +71,7 @@ ROWS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's, of even kernels
 @pytest.mark.parametrize("name", ROWS)
 def test_conv_is_pytorchs(as_torch, name):
     as_torch(*ROWS[name])

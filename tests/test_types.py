@@ -16,13 +16,10 @@ import tinymed
 from tinymed.tensor import Tensor
 
 PACKAGE = Path(tinymed.__file__).parent
-IMPLIED = {
-    "__module__",
-    "__doc__",
-    "__slots__",
-    "__weakref__",
-    "__slotnames__",
-}  # every such class has or comes to have
+IMPLIED = {  # what every such class has, or comes to have
+    *("__module__", "__doc__", "__slots__", "__weakref__", "__slotnames__"),
+    *("__firstlineno__", "__static_attributes__"),  # since Python 3.13
+}
 
 
 def stub_class() -> ast.ClassDef:
