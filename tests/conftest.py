@@ -1,6 +1,8 @@
-"""Shared by all tests of ops: one expression, computed by tinymed and by PyTorch, must agree."""
+"""Shared: an expression computed by tinymed and by PyTorch must agree; the `tinymed` command, run in a new folder."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import pytest
@@ -58,3 +60,65 @@ def as_torch():
             assert gradcheck(lambda *xs: fn(tinymed, *xs), leaves)
 
     return check
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture(scope="module")
+def few_pictures(tmp_path_factory):
+    """No network, no data of this machine, and few pictures."""
+    import tinymed.data
+
+    whole = tinymed.data.make_breast_phantoms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYMED_OFFLINE", "1")
+        patch.setenv("TINYMED_DATA", str(tmp_path_factory.mktemp("nothing")))
+        patch.setattr(tinymed.data, "make_breast_phantoms", lambda n, seed: whole(n // 16, seed))
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(few_pictures, tmp_path_factory):
+    """A folder with two runs: `pictures`, and `table` with its CSV file."""
+    from tinymed.cli import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [f"{k},{'MB'[k % 2]},{k / 10},{7 * k % 5}\n" for k in range(40)]
+    (folder / "table.csv").write_text("id,diagnosis,a,b\n" + "".join(rows))
+    table = ["--data", folder / "table.csv", "--test", folder / "table.csv", "--out", folder / "table"]
+    for arguments in (["--data", "phantoms", "--out", folder / "pictures"], table):
+        main(["train", "--epochs", "1", *map(str, arguments)])
+    return folder
+
+
+@pytest.fixture
+def command(capsys, monkeypatch, tmp_path):
+    """command("train", ...) in a new folder: the exit code, what was printed, and the complaints."""
+    from tinymed.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+
+    def run(*arguments):
+        try:
+            main([str(a) for a in arguments])
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(command):
+    """refused(message, "train", ...): the complaint is one line that says so."""
+
+    def run(message, *arguments):
+        code, _, complaint = command(*arguments)
+        assert (code, complaint.count("\n")) == (2, 1), complaint
+        assert complaint.startswith("tinymed: ")
+        assert re.search(message, complaint), complaint
+
+    return run

@@ -30,10 +30,10 @@ def test_the_convolution_is_not_what_is_printed(found):
 
 def test_no_reading_of_max_pooling_gives_what_is_printed(found):
     f = found["4.1.3", "max"]
-    assert numbers(f) == [14, [8, 14], [6, 9], [8, 9], [5, 9]]
-    readings = [value for name, value in f.computed.items() if "diagonal" not in name]
-    assert f.printed == [5, 9]
-    assert f.printed not in readings
+    assert numbers(f) == [[[14]], [[8], [14]], [[6], [9]], [[8, 9]], [5, 9]]
+    readings = [np.ravel(value).tolist() for name, value in f.computed.items() if "diagonal" not in name]
+    assert f.printed == [[5], [9]]
+    assert [5, 9] not in readings
     assert not f.agrees
 
 
@@ -103,5 +103,9 @@ def test_the_listing_is_corrected_and_its_network_has_the_articles_size(found):
 
 def test_relu6_and_softmax_are_parts():
     assert F.relu6(tinymed.tensor([-1.0, 3.0, 7.0])).tolist() == [0, 3, 6]
-    layer = tinymed.nn.ConvReLU6Pool(1, 2, 3)
-    assert layer(tinymed.zeros(1, 1, 8, 8)).shape == (1, 2, 3, 3)
+    assert F.softmax(tinymed.tensor(np.log([1.0, 2.0, 5.0])), 0).tolist() == pytest.approx([1 / 8, 2 / 8, 5 / 8])
+    tinymed.manual_seed(0)
+    layer, x = tinymed.nn.ConvReLU6Pool(1, 2, 3), 20 * tinymed.randn(1, 1, 8, 8)
+    y = F.max_pool2d(F.relu6(F.conv2d(x, layer.conv.weight, layer.conv.bias)), 2)
+    assert y.shape == (1, 2, 3, 3)
+    assert layer(x).tolist() == y.tolist()

@@ -1,7 +1,8 @@
 """Bad tensors, shapes and labels, numbered: each is refused in a sentence that says what came, and the cure.
 
 1 ragged, 2 not numbers, 3 NaN, 4 mixed dtypes, 5 bytes as pictures, 6 empty, 7 0-d, 8 in test_bad_layouts.py,
-9 big-endian, 11 foreign types, 12 aliasing; 13-23 shapes; 24-28 labels, metrics; 30-43 in test_bad_training.py.
+9 big-endian, 11 foreign types, 12 aliasing; 13-23 shapes; 24-28 labels, metrics; 29 in
+test_data_sets.py; 30-43 in test_bad_training.py.
 """
 
 from __future__ import annotations

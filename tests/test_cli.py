@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,63 +15,10 @@ import tinymed
 import tinymed.data
 import tinymed.optim
 import tinymed.training
-from tinymed.cli import main
 
 Image = pytest.importorskip("PIL.Image")
 ROOT = Path(__file__).parent.parent
-TABLE = "id,diagnosis,a,b\n" + "".join(f"{k},{'MB'[k % 2]},{k / 10},{7 * k % 5}\n" for k in range(40))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline(tmp_path_factory):
-    """No network, no data of this machine, and few pictures."""
-    whole = tinymed.data.make_breast_phantoms
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYMED_OFFLINE", "1")
-        patch.setenv("TINYMED_DATA", str(tmp_path_factory.mktemp("nothing")))
-        patch.setattr(tinymed.data, "make_breast_phantoms", lambda n, seed: whole(n // 16, seed))
-        yield
-
-
-@pytest.fixture(scope="module")
-def runs(offline, tmp_path_factory):
-    """A folder with two runs: `pictures`, and `table` with its CSV file."""
-    folder = tmp_path_factory.mktemp("runs")
-    (folder / "table.csv").write_text(TABLE)
-    table = ["--data", folder / "table.csv", "--test", folder / "table.csv", "--out", folder / "table"]
-    for arguments in (["--data", "phantoms", "--out", folder / "pictures"], table):
-        main(["train", "--epochs", "1", *map(str, arguments)])
-    return folder
-
-
-@pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
-    """command("train", ...) in a new folder: the exit code, what was printed, and the complaints."""
-    monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
-
-    def run(*arguments):
-        try:
-            main([str(a) for a in arguments])
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def refused(command):
-    """refused(message, "train", ...): the complaint is one line that says so."""
-
-    def run(message, *arguments):
-        code, _, complaint = command(*arguments)
-        assert (code, complaint.count("\n")) == (2, 1), complaint
-        assert complaint.startswith("tinymed: ")
-        assert re.search(message, complaint), complaint
-
-    return run
+pytestmark = pytest.mark.usefixtures("few_pictures")
 
 
 # ---------------------------------------------------------------- what it does
@@ -133,7 +78,7 @@ def test_a_table_of_measures(command, runs):
 
 
 def test_a_test_file_of_one_class_leaves_figures_undefined(command, runs):
-    Path("one.csv").write_text(TABLE.replace(",B,", ",M,"))
+    Path("one.csv").write_text((runs / "table.csv").read_text().replace(",B,", ",M,"))
     data = ("--data", runs / "table.csv", "--test", "one.csv")
     code, text, complaint = command("train", "--epochs", 1, *data, "--out", "run")
     assert (code, complaint) == (0, "")
@@ -168,6 +113,14 @@ def test_ctrl_c(command, monkeypatch, step, code, said):
     assert Path("run/run.json").exists() == (code == 0)
 
 
+def test_doctor_refuses_an_unknown_backend_before_it_prints():
+    environment = os.environ | {"TINYMED_BACKEND": "none"}
+    command = [sys.executable, "-m", "tinymed", "doctor"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tinymed: no backend is called 'none'; there are: numpy, reference\n"
+
+
 def test_as_a_process():
     done = subprocess.run([sys.executable, "-m", "tinymed", "nonsense"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "tinymed: No such command 'nonsense'.\n")
@@ -188,7 +141,9 @@ def test_as_a_process():
         ("train --out x --init he", "'he' is not one of 'keras', 'torch'"),
         ("train --out x --data mnist", "--data is breastmnist, .* or a .csv file, got 'mnist'"),
         ("train --out x --data a.csv", "--test must name the one to judge by"),
-        ("train --out x --data wisconsin --image-shape 28", "--image-shape is HxW, such as 28x28, got '28'"),
+        ("train --out x --data wisconsin --label y --image-shape 28x28", "--label, --image-shape: only where"),
+        ("train --out x --data breastmnist --test {runs}/table.csv", "--test: only where --data is a CSV file"),
+        ("train --out x --data a.csv --test {runs}/table.csv --image-shape 28", "HxW, such as 28x28, got '28'"),
         ("train --out x --data breastmnist", "breastmnist.npz is not in .*download https.*TINYMED_OFFLINE is set"),
         ("evaluate", "Missing argument 'RUN'"),
         ("evaluate none", "none is no run: there is no run.json in it; make one with `tinymed train --out none`"),
@@ -202,108 +157,6 @@ def test_as_a_process():
 )  # fmt: skip
 def test_bad_arguments(refused, runs, arguments, message):
     refused(message, *arguments.format(runs=runs).split())
-
-
-def png(name, mode="L"):
-    Image.new(mode, (28, 28)).save(name)
-    return Path(name).read_bytes()
-
-
-PICTURES = {  # a file's name, what makes it, and what is said
-    "missing": ("a.png", lambda name: None, "File 'a.png' does not exist"),
-    "a folder": ("a.png", os.mkdir, "File 'a.png' is a directory"),
-    "text": ("a.png", lambda name: Path(name).write_text("hello"), "a.png is no picture that can be read, give PNG"),
-    "empty": ("a.png", lambda name: Path(name).touch(), "a.png is no picture that can be read"),
-    "cut short": ("a.png", lambda name: Path(name).write_bytes(png(name)[:50]), "a.png is no picture"),
-    "16 bits": ("a.png", lambda name: png(name, "I;16"), "deeper than 8 bits, mode I;16; save it with 8"),
-    "empty npy": ("a.npy", lambda name: Path(name).touch(), "a.npy is no picture that can be read"),
-    "objects": ("a.npy", lambda name: np.save(name, [{}]), "a.npy is no picture.*allow_pickle=False"),
-    "an archive": (
-        "a.npy",
-        lambda name: Path(name).write_bytes(b"PK\x03\x04" * 9),
-        "a.npy is no picture.*magic string",
-    ),
-    "two pictures": ("a.npy", lambda name: np.save(name, np.ones((2, 28, 28))), r"\(H,W\).*got \(2, 28, 28\) float64"),
-    "no pixel": ("a.npy", lambda name: np.save(name, np.ones((0, 28))), r"got \(0, 28\) float64"),
-    "integers": ("a.npy", lambda name: np.save(name, np.ones((28, 28), int)), "uint8 or floats in 0..1, got .* int64"),
-    "words": ("a.npy", lambda name: np.save(name, [["a"] * 2] * 2), "uint8 or floats in 0..1, got .* <U1"),
-    "nan": ("a.npy", lambda name: np.save(name, np.full((28, 28), np.nan)), "floats must lie in 0..1, got nan..nan"),
-    "0 to 255": ("a.npy", lambda name: np.save(name, np.full((28, 28), 200.0)), "got 200..200; divide by 255"),
-}
-
-
-@pytest.mark.parametrize(("name", "make", "message"), PICTURES.values(), ids=PICTURES)
-def test_bad_pictures(refused, runs, name, make, message):
-    make(name)
-    refused(message, "predict", "--run", runs / "pictures", name)
-
-
-def without(key):
-    return lambda run: (run / "run.json").write_text(json.dumps({k: v for k, v in known(run).items() if k != key}))
-
-
-def with_(**entries):
-    return lambda run: (run / "run.json").write_text(json.dumps(known(run) | entries))
-
-
-def known(run):
-    return json.loads((run / "run.json").read_text())
-
-
-def cut(run):
-    weights = run / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-50])
-
-
-RUNS = {
-    "no run.json": (lambda run: (run / "run.json").unlink(), "run is no run: there is no run.json in it"),
-    "not JSON": (lambda run: (run / "run.json").write_text("{nope"), "run/run.json is damaged: .*train the run anew"),
-    "empty": (lambda run: (run / "run.json").write_text(""), "run/run.json is damaged"),
-    "not text": (lambda run: (run / "run.json").write_bytes(b"\xff\x00"), "run/run.json is damaged: .*utf-8"),
-    "a list": (lambda run: (run / "run.json").write_text("[1]"), "does not say data, test, seed, init"),
-    **{f"without {key}": (without(key), f"run/run.json does not say {key}, as train writes it")
-       for key in ("data", "test", "seed", "init", "input_shape", "classes", "positive")},
-    "a shape in words": (with_(input_shape="two"), "does not say input_shape"),
-    "another shape": (with_(input_shape=[3]), r"'0.weight' has shape \(32, 2\), expected \(32, 3\)"),
-    "a third class": (with_(positive=2), "positive must be one of the classes 0…1, got 2"),
-    "its test file gone": (with_(test="gone.csv"), "gone.csv: no such file or directory"),
-    "no weights": (lambda run: (run / "model.safetensors").unlink(), "model.safetensors does not exist; check"),
-    "cut weights": (cut, "model.safetensors holds no weights: it is truncated"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("spoil", "message"), RUNS.values(), ids=RUNS)
-def test_bad_runs(refused, runs, spoil, message):
-    shutil.copytree(runs / "table", "run")
-    spoil(Path("run"))
-    refused(message, "evaluate", "run")
-
-
-TABLES = {
-    "missing": (lambda path: None, "a.csv: no such file or directory"),
-    "a folder": (Path.mkdir, "a.csv: is a directory"),
-    "empty": (Path.touch, "a.csv has nothing in it"),
-    "a header alone": (lambda path: path.write_text("id,diagnosis,a\n"), "a.csv has a header but no rows"),
-    "a word": (lambda path: path.write_text(TABLE + "99,M,high,1\n"), "line 42: column 'a' holds 'high', which is not"),
-    "a gap": (lambda path: path.write_text(TABLE + "99,M,,1\n"), "line 42: column 'a' is empty"),
-    "nan": (lambda path: path.write_text(TABLE + "99,M,nan,1\n"), "line 42: column 'a' holds nan; fill the gap"),
-    "one class": (lambda path: path.write_text(TABLE.replace(",B,", ",M,")), "two classes are expected.* has 1: M"),
-    "three classes": (lambda path: path.write_text(TABLE + "99,X,1,1\n"), "has 3: B, M, X"),
-    "no label": (lambda path: path.write_text("a,b\n1,2\n"), "no label column 'diagnosis'; its columns are 'a', 'b'"),
-    "few rows": (lambda path: path.write_text(TABLE[:56]), r"rows; 7 are needed, to keep 15 % for validation"),
-    "not text": (lambda path: path.write_bytes(b"\xff\x00"), "a.csv is not a CSV file in UTF-8"),
-}
-
-
-@pytest.mark.parametrize(("make", "message"), TABLES.values(), ids=TABLES)
-def test_bad_tables(refused, runs, make, message):
-    make(Path("a.csv"))
-    refused(message, "train", "--data", "a.csv", "--test", runs / "table.csv", "--out", "run")
-
-
-def test_other_columns_to_judge_by(refused, runs):
-    Path("a.csv").write_text("id,diagnosis,a,c\n1,M,1,2\n")
-    refused("missing 'b', unknown 'c'", "evaluate", runs / "table", "--test", "a.csv")
 
 
 def test_nowhere_to_write_is_said_before_training(refused, monkeypatch):

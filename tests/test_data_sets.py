@@ -105,6 +105,29 @@ def test_random_split_warns_of_an_empty_part():
         random_split(range(3), [0.9, 0.1])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_random_split_keeps_groups_together(seed):
+    patients = np.random.default_rng(seed).integers(0, 30, 200)
+    parts = random_split(range(200), [0.7, 0.15, 0.15], tinymed.Generator(seed), groups=patients)
+    assert sorted(i for part in parts for i in part) == list(range(200))
+    assert all(abs(len(part) - wanted) < 20 for part, wanted in zip(parts, (140, 30, 30)))
+    seen = [set(patients[part.indices]) for part in parts]
+    assert not (seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups", "message"),
+    [
+        ([8, 2], [0, 1] * 5, r"counts \[8, 2\] would cut through groups.*same patient.*give fractions"),
+        ([0.8, 0.2], [0, 1] * 4, r"each of the 10 items, got \(8,\)"),
+        ([0.8, 0.2], ["one"] * 10, "1 groups of up to 10 items leave one of the parts .* empty"),
+    ],
+)
+def test_29_the_same_patient_in_two_parts_is_refused(lengths, groups, message):
+    with pytest.raises(ValueError, match=message):
+        random_split(range(10), lengths, groups=groups)
+
+
 # ---------------------------------------------------------------- samplers
 
 

@@ -31,7 +31,7 @@ def leaf(*size, seed=0):
     return tinymed.tensor(array, requires_grad=True)
 
 
-def scalars_of_a_recurrent(k, states):
+def leaves_of_a_recurrent(k, states):
     T, N, I, H = 3, 2, 2, 3
     return [
         leaf(T, N, I),
@@ -89,9 +89,9 @@ CASES = {  # the Function, an expression that uses it, its inputs
         lambda x: F.binary_cross_entropy_with_logits(x, tinymed.eye(3)),
         [leaf(3, 3)],
     ),
-    "rnn": (recurrent.RNN, recurrent.rnn, scalars_of_a_recurrent(1, 1)),
-    "lstm": (recurrent.LSTM, recurrent.lstm, scalars_of_a_recurrent(4, 2)),
-    "gru": (recurrent.GRU, recurrent.gru, scalars_of_a_recurrent(3, 1)),
+    "rnn": (recurrent.RNN, recurrent.rnn, leaves_of_a_recurrent(1, 1)),
+    "lstm": (recurrent.LSTM, recurrent.lstm, leaves_of_a_recurrent(4, 2)),
+    "gru": (recurrent.GRU, recurrent.gru, leaves_of_a_recurrent(3, 1)),
 }
 
 BREAKS = {  # what a slip of the pen does to one gradient
@@ -214,6 +214,11 @@ def test_a_wrong_gradient_is_not_taken_for_a_kink(monkeypatch):
 def test_a_random_function_is_noticed():
     with pytest.raises(GradcheckError, match="different results"):
         gradcheck(F.dropout, leaf(20))
+
+
+def test_where_the_function_is_not_finite_it_says_so():
+    with np.errstate(invalid="ignore"), pytest.raises(GradcheckError, match="<Log> gives nan here; move the input"):
+        gradcheck(tinymed.log, tinymed.tensor(np.array([-1.0]), requires_grad=True))
 
 
 def test_nan_never_passes(monkeypatch):

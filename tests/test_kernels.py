@@ -1,4 +1,4 @@
-"""The same cases over every backend, against the plain loops; the registry; and which file may import which."""
+"""The same cases over every backend, against the plain loops; and the registry."""
 
 from __future__ import annotations
 

@@ -61,6 +61,8 @@ NORMS = {
     "interpolate size": (lambda t, x: t.nn.functional.interpolate(x, size=(2, 7)), (1, 2, 3, 4)),
     "interpolate 1d": (lambda t, x: t.nn.functional.interpolate(x, size=5), (1, 2, 3)),
     "interpolate 3d": (lambda t, x: t.nn.functional.interpolate(x, scale_factor=(1, 2, 1.5)), (1, 1, 2, 2, 4)),
+    "interpolate to the same": (lambda t, x: t.nn.functional.interpolate(x, scale_factor=1.3), (1, 2, 3, 5)),
+    "interpolate to the double": (lambda t, x: t.nn.functional.interpolate(x, scale_factor=2.3), (1, 2, 2, 4)),
 }
 
 
@@ -113,6 +115,8 @@ LOSSES = {
         WEIGHT,
     ),
     "kl": _loss("kl_div", A, SOFT, reduction="batchmean"),
+    "kl of one number": _loss("kl_div", (), np.array(0.3), reduction="batchmean"),
+    "ce all ignored": _ce(A, LABELS * 0 + 7, ignore_index=7, reduction="sum"),
     "kl sum": _loss("kl_div", A, SOFT, reduction="sum"),
     "kl log target": _loss("kl_div", A, np.log(SOFT), log_target=True, reduction="none"),
 }
@@ -209,6 +213,8 @@ def test_bad_losses_are_named():
         F.cross_entropy(scores[:0], tinymed.zeros(0, dtype=np.int64))
     with pytest.raises(ValueError, match="every target is ignore_index"):
         F.cross_entropy(scores, tinymed.tensor([-100, -100, -100]))
+    with pytest.raises(ValueError, match="or weighs 0"):
+        F.cross_entropy(scores, tinymed.tensor([1, 1, 1]), weight=tinymed.tensor([1.0, 0.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match="squeeze"):
         F.cross_entropy(scores, tinymed.tensor([[0], [1], [2]]))
     with pytest.raises(ValueError, match="reduction"):

@@ -1,9 +1,12 @@
 """What the README shows runs, and what it links to is there."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+
+import tinymed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -17,6 +20,15 @@ def test_the_ten_lines_run(capsys):
     (code,) = snippets(README)
     exec(compile(code, "README.md", "exec"), {})
     assert re.match(r"tensor\(0\.\d+, grad_fn=", capsys.readouterr().out)
+
+
+def test_the_packages_own_example_runs():
+    lines = textwrap.dedent(tinymed.__doc__.split("\n\n")[1])
+    *code, last = lines.splitlines()
+    expression, shown = last.split("#")
+    names = {}
+    exec("\n".join(code), names)
+    assert repr(eval(expression, names)) == shown.strip()
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))
@@ -34,5 +46,5 @@ def test_the_house_is_as_drawn():
 def test_ci_runs_the_readmes_test_command():
     ci = (ROOT / ".ci" / "run").read_text()
     assert 'python -m pip install -e ".[test]" && python -m pytest' in README
-    assert "python -m pip install -e" in ci
+    assert 'python -m pip install -e ".[test]"' in ci
     assert re.search(r"^python -m pytest$", ci, re.MULTILINE)

@@ -11,7 +11,6 @@ import tinymed
 from tinymed import nn, optim
 from tinymed.data import DataLoader, Dataset, TensorDataset, make_breast_phantoms
 from tinymed.training import BestModel, EarlyStopping, article_cnn, evaluate, fit, predict
-from tinymed.training.objective import Objective, class_weights
 
 BCE = "binary_cross_entropy_with_logits"
 
@@ -200,99 +199,41 @@ def test_best_goes_by_direction_delta_and_skips_nan(tmp_path):
         run(network(), points(), keep_best="val_loss")
 
 
+def test_an_early_stopping_used_again_starts_afresh():
+    stop = EarlyStopping(1, "loss")
+    for best in (0.1, 5.0):  # the second run never gets below the first one's best
+        figures = [{"loss": best * k} for k in (3, 1, 2)]
+        assert [stop.on_epoch_end(epoch, logs) for epoch, logs in enumerate(figures, 1)] == [False, False, True]
+
+
 def test_schedules_step_every_epoch():
     model = network()
     optimizer = optim.SGD(model.parameters(), lr=0.4)
-    for scheduler in (optim.lr_scheduler.StepLR(optimizer, 1, 0.5),):
-        history = fit(
-            model, points(), loss=BCE, optimizer=optimizer, epochs=3, scheduler=scheduler, verbose=False, seed=0
-        )
+    halving = optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    history = fit(model, points(), loss=BCE, optimizer=optimizer, epochs=3, scheduler=halving, verbose=False, seed=0)
     assert history.history["lr"] == [0.4, 0.2, 0.1]
     plateau = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
     fit(model, points(), loss=BCE, optimizer=optimizer, epochs=1, scheduler=plateau, verbose=False)
 
 
-# ---------------------------------------------------------------- class weights
+def test_one_cycle_steps_every_batch():
+    rates = []
 
+    class Watch(optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
 
-def test_class_weights():
-    y = np.array([0, 0, 0, 1])
-    np.testing.assert_allclose(class_weights("balanced", y), [4 / 6, 2])
-    np.testing.assert_allclose(class_weights({0: 1, 1: 3}, y[:, None]), [1, 3])
-    with pytest.raises(ValueError, match="no weight for class 1"):
-        class_weights({0: 1}, y)
-    output = tinymed.tensor([[1.0, 0.0], [0.5, 2.0]])
-    target, w = tinymed.tensor([0, 1]), np.array([1.0, 3.0])
-    each = nn.functional.cross_entropy(output, target, reduction="none").array
-    for loss in ("cross_entropy", nn.CrossEntropyLoss()):
-        assert Objective(loss)(output, target, w).item() == pytest.approx((each * w).mean(), rel=1e-6)
-    with pytest.raises(ValueError, match="weigh its samples itself"):
-        run(network(), points(), lambda o, t: (o.reshape(-1) - t).abs().mean(), class_weight="balanced")
-
-
-def test_balanced_weights_move_the_decision():
-    rng = np.random.default_rng(0)
-    y = (np.arange(200) >= 180).astype(np.int64)
-    x = (rng.standard_normal((200, 2)) + 0.8 * y[:, None]).astype(np.float32)
-    called = []
-    for weight in (None, "balanced"):
-        model = network()
-        run(model, (x, y), epochs=10, class_weight=weight)
-        called.append((predict(model, x) > 0).sum())
-    assert called[1] > called[0] + 20
-
-
-# ---------------------------------------------------------------- labels and data that cannot be meant
-
-
-def test_labels_of_every_usual_shape_agree():
-    x, y = points()
-    for outputs, loss, shapes in (
-        (2, "cross_entropy", (y, y[:, None], np.eye(2)[y], np.eye(2, dtype=np.int64)[y], y.astype(np.uint8))),
-        (1, BCE, (y, y[:, None], y.astype(np.float32), y.astype(bool))),
-    ):
-        losses = [run(network(outputs), (x, labels), loss).history for labels in shapes]
-        assert all(history == losses[0] for history in losses)
-
-
-X, Y = points(8)
-
-
-@pytest.mark.parametrize(
-    ("data", "loss", "outputs", "message"),
-    [
-        ((X, Y), BCE, 2, "cross_entropy"),
-        ((X, Y), "cross_entropy", 1, "one unit"),
-        ((X, Y.astype(np.float32)), "cross_entropy", 2, "whole numbers"),
-        (X, BCE, 1, "labels are missing"),
-        ((X, Y), "cross_entropi", 2, "did you mean 'cross_entropy'"),
-        ((X, Y), nn.MSELoss, 1, r"MSELoss\(\)"),
-        ((X, Y), nn.CrossEntropyLoss(reduction="none"), 2, "one number"),
-    ],
-)
-def test_bad_data_is_refused_in_one_sentence(data, loss, outputs, message):
-    with pytest.raises((ValueError, TypeError, IndexError), match=message) as caught:
-        run(network(outputs), data, loss)
-    assert "\n" not in str(caught.value)
-
-
-def test_bad_arguments_are_refused():
     model = network()
-    with pytest.raises(TypeError, match="optimizer must be"):
-        fit(model, points(), loss=BCE, optimizer="adam", epochs=1)
-    with pytest.raises(ValueError, match="none of this model's"):
-        fit(model, points(), loss=BCE, optimizer=optim.Adam(network().parameters()), epochs=1)
-    for how in (
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"metrics": ("acuracy",)},
-        {"verbose": "loud"},
-        {"early_stopping": 0},
-    ):
-        with pytest.raises(ValueError, match=r"epochs|batch_size|acuracy|verbose|patience"):
-            run(model, points(), **how)
-    with pytest.raises(ValueError, match="does not tell of"):
-        run(model, points(), "mse", metrics=("accuracy",))
+    optimizer = Watch(model.parameters(), lr=0.1)
+    cycle = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=4)
+    how = {"loss": BCE, "optimizer": optimizer, "scheduler": cycle, "verbose": False}
+    with pytest.raises(ValueError, match="made for 4 steps, but 3 epochs of 2 batches are 6; give total_steps=6"):
+        fit(model, points(), epochs=3, **how)
+    history = fit(model, points(), epochs=2, **how)  # 64 samples, 32 a batch
+    assert len(set(rates)) == 4
+    assert rates[0] < rates[1] > rates[2] > rates[3]
+    assert len(history.history["lr"]) == 2
 
 
 # ---------------------------------------------------------------- what is seen

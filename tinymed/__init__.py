@@ -48,11 +48,11 @@ uint8 = _np.dtype("uint8")
 bool = _np.dtype("bool")
 
 if _typing.TYPE_CHECKING:
-    from tinymed import data, keras, nn, optim, training
+    from tinymed import data, keras, nn, optim, teach, training
 else:
 
     def __getattr__(name):
         """`tinymed.nn` after `import tinymed` alone: loaded when first used, for an import must be cheap."""
-        if name in ("data", "keras", "nn", "optim", "training"):
+        if name in ("data", "keras", "nn", "optim", "teach", "training"):
             return _importlib.import_module(f"tinymed.{name}")
         raise AttributeError(f"module 'tinymed' has no attribute {name!r}")

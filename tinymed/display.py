@@ -36,7 +36,7 @@ def html(x: Tensor) -> str:
         facts += " · requires grad"
     matrix = x.array.reshape(1, -1) if x.ndim < 2 else x.array[(0,) * (x.ndim - 2)] if x.numel() else x.array[..., :0]
     shown = matrix.reshape(matrix.shape[-2:])[:MOST, :MOST]
-    if (shown.shape != x.shape[-2:] and x.ndim > 1) or x.numel() > shown.size:
+    if x.numel() > shown.size:
         facts += f" · the first {shown.shape[0]} x {shown.shape[1]} of them"
     finite = shown[np.isfinite(shown)].astype(float)
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)

@@ -47,8 +47,8 @@ def gradcheck(
     eps     the step: numeric = (L(x + eps·u) − L(x − eps·u)) / 2eps, u one element at a time (a few random
             directions where there are more than 256), L a random weighting of all outputs
 
-    Raises GradcheckError where they differ, where fn has a kink, and where fn gives two answers to one
-    question; TypeError for another dtype; ValueError if no input requires grad.
+    Raises GradcheckError where they differ, where fn has a kink or is not finite, and where it gives two answers
+    to one question; TypeError for another dtype; ValueError if no input requires grad.
     (After Chainer's gradient_check, Tokui et al. 2019.)
     """
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
@@ -71,7 +71,10 @@ def gradcheck(
         with no_grad():
             return Weighted.apply(weights, *_outputs(fn, args)).item()
 
-    if value() != (here := loss.item()):
+    here = loss.item()
+    if not np.isfinite(here):
+        raise GradcheckError(f"gradcheck: {op} gives {here} here; move the input to where the function is finite")
+    if value() != here:
         raise GradcheckError(
             f"gradcheck: {op} gives different results for the same input, so it has no slope to compare; "
             "seed its random numbers inside fn"

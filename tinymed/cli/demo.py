@@ -18,8 +18,8 @@ DISCLAIMER = "tinymed is for teaching. It is not a clinical device, and none of 
 
 @click.command()
 @click.option("--out", type=FOLDER, default="tinymed-demo", show_default=True, help="Output folder.")
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Passes over the data.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and order.")
 @HOME
 def demo(out: Path, epochs: int, seed: int, data_home: Path | None) -> None:
     """Compute the article's examples, train its network, and draw what came of it.
@@ -77,7 +77,7 @@ def _text(value: Any) -> str:
 
 def breast_data(data_home: Path | None) -> tuple[str, list]:
     """BreastMNIST and its three splits; where it cannot be had, generated pictures, and the reason said."""
-    from tinymed.data import DataHashError, DataNotFoundError, load_breastmnist, make_breast_phantoms
+    from tinymed.data import DataHashError, DataNotFoundError, load_breastmnist
 
     try:
         return "BreastMNIST", [load_breastmnist(split, data_home) for split in ("train", "val", "test")]
@@ -86,7 +86,14 @@ def breast_data(data_home: Path | None) -> tuple[str, list]:
         click.echo(
             "\nSo the network is trained on GENERATED pictures (tinymed.data.make_breast_phantoms): no patients."
         )
-        return "generated phantoms", [make_breast_phantoms(n, seed) for n, seed in ((546, 0), (78, 1), (156, 2))]
+        return "generated phantoms", phantoms()
+
+
+def phantoms() -> list:
+    """Generated pictures to learn from, to watch and to judge by, as many as BreastMNIST has."""
+    from tinymed.data import make_breast_phantoms
+
+    return [make_breast_phantoms(n, seed) for n, seed in ((546, 0), (78, 1), (156, 2))]
 
 
 def run(train: Any, validation: Any, epochs: int, seed: int) -> tuple[Any, Any, float]:

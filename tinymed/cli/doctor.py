@@ -8,7 +8,19 @@ from importlib import metadata
 
 import click
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "matplotlib", "rich", "pooch", "safetensors", "numba", "torch")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+    "rich",
+    "pooch",
+    "safetensors",
+    "click",
+    "pillow",
+    "numba",
+    "torch",
+)
 
 
 @click.command()
@@ -21,10 +33,10 @@ def doctor() -> None:
     import tinymed
     from tinymed.data.sources import data_folder
 
+    in_force = tinymed.get_backend()  # refuses an unknown TINYMED_BACKEND before anything is printed
     click.echo(f"tinymed {tinymed.__version__}, Python {platform.python_version()}, {platform.platform()}")
     click.echo(f"processors: {os.cpu_count()}")
     click.echo("\nbackends")
-    in_force = tinymed.get_backend()
     for name, (usable, reason) in tinymed.backends().items():
         mark = "in force" if name == in_force else "there" if usable else "missing"
         click.echo(f"  {name:<14}{mark:<10}{reason}")

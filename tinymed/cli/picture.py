@@ -19,10 +19,10 @@ def draw(path: Path, history: Any, figures: dict, probabilities: Any, test: Any)
     )
     (curves, losses), (matrix, roc) = figure.subplots(2, 2)
     for axes, name in ((curves, "accuracy"), (losses, "loss")):
-        epochs = np.arange(1, len(history.history[name]) + 1)
-        axes.plot(epochs, history.history[name], "o-", label="train")
-        axes.plot(epochs, history.history[f"val_{name}"], "s--", label="validation")
+        axes.plot(history.epochs, history.history[name], "o-", label="train")
+        axes.plot(history.epochs, history.history[f"val_{name}"], "s--", label="validation")
         axes.set(title=name.capitalize(), xlabel="epoch", ylabel=name if name == "accuracy" else "loss (nats)")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     _confusion(matrix, np.array(figures["confusion_matrix"]), test.classes)
     _roc(roc, probabilities, test.tensors[1].numpy(), positive, test.classes, figures)
@@ -41,12 +41,11 @@ def _confusion(axes: Any, counts: np.ndarray, classes: Any) -> None:
 
 
 def _roc(axes: Any, probabilities: Any, labels: np.ndarray, positive: int, classes: Any, figures: dict) -> None:
-    from sklearn.metrics import roc_curve
+    from tinymed.training.metrics import roc_curve
 
-    p = np.asarray(probabilities).reshape(-1)
     if len(np.unique(labels)) == 2:  # of one class alone there is no curve
-        found, share, _ = roc_curve(labels == positive, p if positive == 1 else 1 - p)
-        axes.plot(found, share, label=f"network, AUC {figures['auc']:.3f}")
+        false_positive, true_positive, _ = roc_curve(probabilities, labels, positive)
+        axes.plot(false_positive, true_positive, label=f"network, AUC {figures['auc']:.3f}")
         axes.plot(1 - figures["specificity"], figures["sensitivity"], "o", label="threshold 0.5")
     axes.plot([0, 1], [0, 1], ":", color="grey", label="guessing")
     axes.set(title=f"ROC for {classes[positive]}", xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")

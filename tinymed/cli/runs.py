@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
 
 from tinymed.cli.data import FILE, FOLDER, HOME
-from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, print_figures
+from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, phantoms, print_figures
 
 NAMED = ("breastmnist", "pneumoniamnist", "phantoms", "wisconsin")
 FEWEST = 7  # rows of which 15 % is one
@@ -22,15 +21,17 @@ FOUND = {"breastmnist": 0, "phantoms": 0}  # the class to be found: malignant is
 @click.command()
 @click.option("--data", default="breastmnist", show_default=True, help=f"{', '.join(NAMED)}, or a CSV file.")
 @click.option("--test", type=FILE, help="The CSV file to judge by, where --data is one.")
-@click.option("--label", default="diagnosis", show_default=True, help="The CSV's column of classes.")
+@click.option("--label", help="The CSV's column of classes [diagnosis].")
 @click.option("--image-shape", metavar="HxW", help="The CSV's columns are pixels of such a picture, as 28x28.")
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Passes over the data.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Samples a step.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
-@click.option("--init", type=click.Choice(["keras", "torch"]), default="keras", show_default=True)
+@click.option(
+    "--init", type=click.Choice(["keras", "torch"]), default="keras", show_default=True, help="Whose initial weights."
+)
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Count rare classes more.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order and split.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
 @HOME
 def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -> None:
@@ -47,8 +48,11 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     from tinymed.optim import Adam
     from tinymed.training import fit, save_weights
 
-    about = {"data": data, "test": str(how["test"] or ""), "label": how["label"], "seed": seed, "init": how["init"]}
-    about["image_shape"] = _sizes(how["image_shape"])
+    of_a_file = [f"--{name.replace('_', '-')}" for name in ("test", "label", "image_shape") if how[name]]
+    if data in NAMED and of_a_file:
+        raise click.UsageError(f"{', '.join(of_a_file)}: only where --data is a CSV file, but it is {data}")
+    about = {"data": data, "test": str(how["test"] or ""), "seed": seed, "init": how["init"]}
+    about |= {"label": how["label"] or "diagnosis", "image_shape": _sizes(how["image_shape"])}
     training, validation, test = splits(about, data_home)
     about |= {"input_shape": training.tensors[0].shape[1:], "classes": training.classes}
     about["positive"] = FOUND.get(data, len(training.classes) - 1)
@@ -77,6 +81,7 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     draw(out / "run.png", history, figures, probabilities, test)
     print_figures(figures)
     click.echo(f"\nWritten to {out}/: model.safetensors (the weights), run.json, run.png (the picture)")
+    click.echo(DISCLAIMER)
 
 
 @click.command()
@@ -92,7 +97,7 @@ def evaluate(run: Path, test: Path | None, data_home: Path | None) -> None:
     """
     model, about = load_run(run)
     if test is not None:
-        if "layout" not in about:
+        if about["data"] in NAMED:
             raise click.UsageError(f"{run} was trained on {about['data']}, whose test split is fixed: leave --test out")
         about["test"] = str(test)
     figures, _ = judge(model, test_split(about, data_home), about["positive"])
@@ -135,7 +140,6 @@ def splits(about: dict, data_home: Path | None) -> tuple[Any, Any, Any]:
         load_csv,
         load_pneumoniamnist,
         load_wisconsin,
-        make_breast_phantoms,
         random_split,
     )
     from tinymed.random import Generator
@@ -145,7 +149,7 @@ def splits(about: dict, data_home: Path | None) -> tuple[Any, Any, Any]:
         loader = load_breastmnist if data == "breastmnist" else load_pneumoniamnist
         return loader("train", data_home), loader("val", data_home), loader("test", data_home)
     if data == "phantoms":
-        return make_breast_phantoms(546, 0), make_breast_phantoms(78, 1), make_breast_phantoms(156, 2)
+        return tuple(phantoms())  # type: ignore[return-value]
     if data == "wisconsin":
         whole = load_wisconsin("train")
     elif Path(data).suffix != ".csv":
@@ -174,9 +178,9 @@ def test_split(about: dict, data_home: Path | None) -> Any:
     from tinymed.data import load_csv
     from tinymed.data.tabular import Layout
 
-    if about["data"] in NAMED or "layout" not in about:
+    if about["data"] in NAMED:
         return splits(about, data_home)[2]
-    return load_csv(about["test"], like=SimpleNamespace(layout=Layout(**_tuples(about["layout"]))))  # type: ignore[arg-type]
+    return load_csv(about["test"], like=Layout(**_tuples(about["layout"])))
 
 
 def _tuples(saved: dict) -> dict:
@@ -210,7 +214,8 @@ def load_run(run: Path) -> tuple[Any, dict]:
     except ValueError as error:
         raise ValueError(f"{run}/run.json is damaged: {error}; train the run anew") from None
     entries = about if isinstance(about, dict) else {}
-    if wrong := [name for name, kind in WRITTEN.items() if not isinstance(entries.get(name), kind)]:
+    written = WRITTEN if entries.get("data") in NAMED else WRITTEN | {"layout": dict}
+    if wrong := [name for name, kind in written.items() if not isinstance(entries.get(name), kind)]:
         raise ValueError(f"{run}/run.json does not say {', '.join(wrong)}, as train writes it; train the run anew")
     model = build(about)
     model.load_state_dict(load_weights(run / "model.safetensors"))
@@ -249,6 +254,6 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if not all(part.isdigit() and int(part) for part in parts) or len(parts) not in (2, 3):
+    if not all(part.isdigit() and int(part) for part in parts) or len(parts) != 2:
         raise click.UsageError(f"--image-shape is HxW, such as 28x28, got {text!r}")
     return tuple(int(part) for part in parts)

@@ -115,14 +115,19 @@ class Subset(Dataset):
         return len(self.indices)
 
 
-def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset]:
+def random_split(
+    dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None, *, groups: Any = None
+) -> list[Subset]:
     """Parts of the given lengths, without overlap, drawn at random.
 
     lengths    counts that sum to len(dataset), or fractions that sum to 1; of fractions, what rounding
                down leaves over goes to the parts in turn, from the first
     generator  the default one if None
+    groups     (N,) whose each item is, such as the patient's number: all of a group's items go to one part, so
+               that none is learnt from in one part and judged by in another. The lengths must then be
+               fractions, and hold as nearly as the groups allow
 
-    Raises ValueError if the lengths do not sum up.
+    Raises ValueError if the lengths do not sum up, or the groups cannot be kept together.
     """
     n, total = len(dataset), sum(lengths)
     if any(length < 0 for length in lengths):
@@ -140,5 +145,34 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
         )
     else:
         counts = [int(length) for length in lengths]
-    order = (generator or default_generator).numpy.permutation(n)
-    return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(counts)[:-1])]
+    rng = (generator or default_generator).numpy
+    if groups is None:
+        parts = np.split(rng.permutation(n), np.cumsum(counts)[:-1])
+    else:
+        parts = _split_groups(np.asarray(groups), n, lengths, counts, rng)
+    return [Subset(dataset, part.tolist()) for part in parts]
+
+
+def _split_groups(
+    groups: np.ndarray, n: int, lengths: Sequence[int | float], counts: list[int], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Parts of about these counts, of whole groups in random order; a group goes where its middle falls."""
+    if groups.shape != (n,):
+        raise ValueError(f"random_split: groups must name the group of each of the {n} items, got {groups.shape}")
+    if not math.isclose(sum(lengths), 1):
+        raise ValueError(
+            f"random_split: counts {list(lengths)} would cut through groups, and the same patient stand in two parts; "
+            "give fractions"
+        )
+    names, group = np.unique(groups, return_inverse=True)  # group (N,): the number of each item's
+    order = rng.permutation(len(names))
+    sizes = np.bincount(group)[order]
+    part = np.empty(len(names), int)
+    part[order] = np.searchsorted(np.cumsum(counts), np.cumsum(sizes) - sizes / 2)
+    parts = [rng.permutation(np.flatnonzero(part[group] == k)) for k in range(len(counts))]
+    if not all(map(len, parts)):
+        raise ValueError(
+            f"random_split: {len(names)} groups of up to {sizes.max()} items leave one of the parts "
+            f"{list(lengths)} empty; ask for fewer or larger parts"
+        )
+    return parts

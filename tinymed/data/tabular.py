@@ -43,7 +43,7 @@ def load_csv(
     id_column: str = "id",
     image_shape: tuple[int, ...] | None = None,
     normalize: bool = True,
-    like: TableDataset | None = None,
+    like: TableDataset | Layout | None = None,
 ) -> TableDataset:
     """A CSV file with a header, a label column and columns of numbers, as inputs float32 and labels int64.
 
@@ -55,14 +55,18 @@ def load_csv(
     image_shape  (H,W) or (C,H,W): the columns are pixels of such an image, row by row
     normalize    into [0,1] (article 5.2): each column by its own least and greatest value; pixels all alike,
                  by 255 if they are integers in 0..255
-    like         the training set: its columns, classes and ranges are applied, so nothing of the test file
-                 leaks into them; the arguments before it are then taken from it
+    like         the training set, or its layout: its columns, classes and ranges are applied, so that nothing of
+                 the test file leaks into them (a test value may then lie outside [0,1]); the arguments before
+                 it are taken from it too
 
     An entirely empty last column is dropped (Kaggle's Wisconsin file has one).
     Raises ValueError, naming line and column, for a ragged row, a cell that is empty or no number, and a
     class that the training file has not; also for no rows, a missing label column, and columns that differ.
     """
-    layout = like.layout if like is not None else Layout(label, id_column, image_shape)
+    if like is None:
+        layout = Layout(label, id_column, image_shape)
+    else:
+        layout = like if isinstance(like, Layout) else like.layout
     header, lines, rows = _read(path)
     columns = _columns(path, header, layout)
     x = _numbers(path, lines, rows, columns, [header.index(name) for name in columns])

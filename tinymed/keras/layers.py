@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinymed import nn
 from tinymed.nn.module import Module
 from tinymed.tensor import Tensor
 
-ACTIVATIONS: dict[str | None, type[Module] | None] = {
-    None: None,
-    "linear": None,
-    "relu": nn.ReLU,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "softmax": nn.Softmax,
+ACTIVATIONS: dict[str | None, Callable[[], list[Module]]] = {
+    None: list,
+    "linear": list,
+    "relu": lambda: [nn.ReLU()],
+    "sigmoid": lambda: [nn.Sigmoid()],
+    "tanh": lambda: [nn.Tanh()],
+    "softmax": lambda: [nn.Softmax(1)],  # inside, the channels stand second
 }
 
 
@@ -110,16 +110,15 @@ class ChannelsLast(Module):
 
 
 def activated(layer: Layer, activation: str | None) -> list[Module]:
+    """The module of an activation by name; none for None and "linear"."""
     if activation not in ACTIVATIONS:
         known = ", ".join(str(name) for name in ACTIVATIONS)
         raise ValueError(f"{type(layer).__name__}: no activation {activation!r}; there are {known}")
-    if activation == "softmax":
-        return [nn.Softmax(1)]
-    kind = ACTIVATIONS[activation]
-    return [] if kind is None else [kind()]
+    return ACTIVATIONS[activation]()
 
 
 def image(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, if it is an image's (H,W,C)."""
     if len(shape) != 3:
         raise ValueError(f"{type(layer).__name__} expects images (N,H,W,C), got {batch(shape)}")
     return shape

@@ -72,6 +72,7 @@ __all__ = [
 def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Tensor:
     """An image in another size, every pixel copied from the nearest: y[i] = x[⌊i · H/OH⌋], axis by axis.
 
+    With a scale_factor f the size is OH = ⌊f · H⌋, and i · H/OH is i/f.
     input (N,C,L), (N,C,H,W) or (N,C,D,H,W); give size or scale_factor, one number or one for each space axis.
     """
     n = input.ndim - 2
@@ -87,7 +88,11 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
         if len(factors) != n:
             raise ValueError(f"interpolate: expected {n} scale factors for x {input.shape}, got {scale_factor!r}")
         sizes = tuple(int(length * f) for length, f in zip(input.shape[2:], factors))
-        steps = [1 / f for f in factors]
+        # as PyTorch does, in two dimensions only: a size that stays or doubles goes by the sizes, not by the factor
+        steps = [
+            length / out if n == 2 and out in (length, 2 * length) else 1 / f
+            for length, out, f in zip(input.shape[2:], sizes, factors)
+        ]
     if min(sizes) < 1:
         raise ValueError(f"interpolate: x {input.shape} cannot become {sizes}")
     for axis, (out, step) in enumerate(zip(sizes, steps), 2):

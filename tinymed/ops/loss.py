@@ -189,8 +189,6 @@ def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignor
     if wrong.any():
         at = [int(i) for i in np.argwhere(wrong)[0]]
         raise IndexError(f"{name}: class {t[tuple(at)]} at {at} is outside 0…{C - 1}, for the input has {C} classes")
-    if not kept.any():
-        raise ValueError(f"{name}: every target is ignore_index ({ignore_index}), so there is no loss")
     t = np.where(kept, t, 0).reshape(N, -1)
     w = np.ones_like(t, input.dtype) if weight is None else weight.array.astype(input.dtype)[t]
     return x.reshape(N, C, -1), t, w * kept.reshape(N, -1)
@@ -206,6 +204,8 @@ def _nll(
     smoothing: float = 0.0,
 ) -> Tensor:
     x, t, w = _classes(name, logp, target, weight, ignore_index)
+    if reduction == "mean" and not w.any():
+        raise ValueError(f"{name}: every target is ignore_index ({ignore_index}) or weighs 0, so there is no mean")
     loss = NLL.apply(x, t, w)
     if smoothing:
         kept = Tensor((target.array != ignore_index).reshape(t.shape).astype(x.dtype))
@@ -259,4 +259,6 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     p = target.exp() if log_target else target
     log_p = target if log_target else where(target > 0, target, 1.0).log()  # 0 · ln 0 = 0
     loss = p * (log_p - input)
-    return loss.sum() / input.shape[0] if reduction == "batchmean" else reduced(loss, reduction)
+    if reduction == "batchmean":
+        return loss.sum() / (len(loss) if loss.ndim else 1)
+    return reduced(loss, reduction)

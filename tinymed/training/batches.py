@@ -65,7 +65,7 @@ class Batches:
     def labels(self) -> np.ndarray:
         """All labels, in the dataset's order."""
         dataset = self.loader.dataset
-        if isinstance(dataset, TensorDataset):
+        if self.known:
             return dataset.tensors[1].array
         return np.array([np.asarray(dataset[k][1]) for k in range(len(dataset))])
 

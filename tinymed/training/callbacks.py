@@ -47,7 +47,7 @@ class Best:
 
 
 class EarlyStopping:
-    """Stop once `monitor` has not improved by more than min_delta for `patience` epochs."""
+    """Stop once `monitor` has not improved by more than min_delta for `patience` epochs; epoch 1 starts afresh."""
 
     def __init__(
         self, patience: int = 5, monitor: str = "val_loss", min_delta: float = 0.0, mode: str | None = None
@@ -59,6 +59,8 @@ class EarlyStopping:
         self.waited = 0
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> bool:
+        if epoch == 1:  # used again: what an earlier run reached is not this one's to beat
+            self.best.value, self.waited = math.nan, 0
         self.waited = 0 if self.best.improved(epoch, logs) else self.waited + 1
         return self.waited >= self.patience
 

@@ -41,7 +41,7 @@ class History:
             raise ValueError("there is nothing to plot: no epoch was finished")
         losses = [name for name in self.history if name.endswith("loss")]
         rest = [name for name in self.history if name not in (*losses, "lr")]
-        panels = [("Loss", "mean loss per sample", losses), *([("Metrics", "value (0 to 1)", rest)] if rest else [])]
+        panels = [("Loss", "mean loss per sample", losses), *([("Metrics", "value", rest)] if rest else [])]
         if ax is None:
             _, ax = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 3.6), layout="constrained", squeeze=False)
             ax = ax[0]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import no_grad
+from tinymed.data import DataLoader, RandomSampler, WeightedRandomSampler
 from tinymed.data.sampler import count
 from tinymed.nn.module import Module
 from tinymed.optim import Optimizer
-from tinymed.optim.lr_scheduler import ReduceLROnPlateau
+from tinymed.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from tinymed.random import default_generator
 from tinymed.training.batches import Batches
 from tinymed.training.callbacks import BestModel, Callback, EarlyStopping
@@ -47,7 +48,7 @@ def fit(
     loss               a name ("binary_cross_entropy_with_logits", "cross_entropy", "mse"), a function, a module
     metrics            names of training.metrics, or functions f(probabilities, labels); accuracy if None
     class_weight       "balanced" or {class: weight}: what a sample counts in the training loss
-    scheduler          of optim.lr_scheduler, stepped after every epoch
+    scheduler          of optim.lr_scheduler, stepped after every epoch; OneCycleLR after every batch
     early_stopping     so many epochs without a better val_loss (loss, without validation), or an EarlyStopping
     keep_best          the figure, such as "val_loss" or "val_auc", at whose best epoch the weights are put back
     seed               governs shuffling and dropout: with equal weights to start from, runs are equal bit for bit
@@ -70,7 +71,13 @@ def fit(
         early_stopping = EarlyStopping(early_stopping, "val_loss" if held_out else "loss")
     best = None if keep_best is None else BestModel(model, keep_best)
     called = [*callbacks, *(c for c in (best, early_stopping) if c is not None)]
-    history, step = History(), _Step(model, objective, optimizer, weights)
+    by_batch = scheduler if isinstance(scheduler, OneCycleLR) else None
+    if by_batch is not None and by_batch.total_steps != epochs * len(batches):
+        raise ValueError(
+            f"OneCycleLR was made for {by_batch.total_steps} steps, but {epochs} epochs of {len(batches)} batches "
+            f"are {epochs * len(batches)}; give total_steps={epochs * len(batches)}"
+        )
+    history, step = History(), _Step(model, objective, optimizer, weights, by_batch)
     with _modes_kept(model), _seeded(seed), progress(verbose, epochs, len(batches)) as shown:
         try:
             for epoch in range(1, epochs + 1):
@@ -80,8 +87,10 @@ def fit(
                     logs |= {f"val_{name}": value for name, value in figures.items()}
                 if scheduler is not None:
                     logs["lr"] = optimizer.param_groups[0]["lr"]
-                    watched = (logs.get("val_loss", logs["loss"]),)
-                    scheduler.step(*(watched if isinstance(scheduler, ReduceLROnPlateau) else ()))
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(logs.get("val_loss", logs["loss"]))
+                elif scheduler is not by_batch:
+                    scheduler.step()
                 history.append(epoch, logs)
                 shown.epoch(epoch, logs)
                 stopped = [c for c in called if c.on_epoch_end(epoch, logs) is True]
@@ -115,7 +124,11 @@ def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256
 
     data  an array x, a pair (x, y), a Dataset or a DataLoader; labels are passed over
     loss  the loss it was trained with, to get probabilities: σ of logits, softmax of scores. None: as they come
+
+    Raises ValueError for a DataLoader that shuffles: nobody could tell whose output is whose.
     """
+    if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler | WeightedRandomSampler):
+        raise ValueError("predict: the DataLoader draws its order at random; give one with shuffle=False")
     batches = Batches(model, data, batch_size, labelled=False)
     with _modes_kept(model), no_grad():
         model.eval()
@@ -129,8 +142,16 @@ def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256
 class _Step:
     """One step of the optimiser, which can be undone: the weights before it are kept."""
 
-    def __init__(self, model: Module, objective: Objective, optimizer: Optimizer, weights: np.ndarray | None) -> None:
-        self.model, self.objective, self.optimizer, self.weights = model, objective, optimizer, weights
+    def __init__(
+        self,
+        model: Module,
+        objective: Objective,
+        optimizer: Optimizer,
+        weights: np.ndarray | None,
+        scheduler: OneCycleLR | None,
+    ) -> None:
+        self.model, self.objective, self.optimizer = model, objective, optimizer
+        self.weights, self.scheduler = weights, scheduler
         self.held = [*model.parameters(), *model.buffers()]
         self.before = [t.array.copy() for t in self.held]
 
@@ -149,6 +170,8 @@ class _Step:
         for copy, t in zip(self.before, self.held):
             np.copyto(copy, t.array)
         self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
         return value, output.array, labels
 
     def check(self, epoch: int) -> None:

@@ -59,6 +59,11 @@ class Objective:
         if not callable(loss) or isinstance(loss, type):
             hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
             raise TypeError(f"loss must be a name, a function or a loss module, got {loss!r}{hint}")
+        if getattr(loss, "reduction", "mean") != "mean":
+            raise ValueError(
+                f"the loss of a batch must be one number, its mean: {loss!r} has "
+                f'reduction={loss.reduction!r}; use reduction="mean"'
+            )
         self.loss = loss
         function = MODULES.get(type(loss), loss)
         try:

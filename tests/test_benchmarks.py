@@ -1,0 +1,32 @@
+"""The figures of benchmarks/README.md are those of the runs that are kept beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in (FOLDER / "README.md").read_text().splitlines()
+    if line.startswith("| ") and "±" in line
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(row[:3]))
+def test_a_row_of_the_table_is_what_was_measured(row):
+    epochs, engine, seeds, *cells = row
+    runs = json.loads((FOLDER / "accuracy.json").read_text())
+    runs = [r for r in runs if (r["epochs"], r["engine"]) == (int(epochs), engine) and r["seed"] < int(seeds)]
+    assert len(runs) == int(seeds)
+    for cell, name in zip(cells, ("accuracy", "auc", "sensitivity", "specificity"), strict=True):
+        values = [run[name] for run in runs]
+        assert cell == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def test_every_run_stands_in_the_table():
+    runs = json.loads((FOLDER / "accuracy.json").read_text())
+    assert {(str(r["epochs"]), r["engine"]) for r in runs} == {(row[0], row[1]) for row in ROWS}
