@@ -86,7 +86,7 @@ def conv_shape(x: tuple, w: tuple, stride: Pair, padding: Pair | str, dilation: 
         hint = ""
         if x[3] == CG * groups:
             hint = f"; the last axis has {x[3]}: is x (N,H,W,C)? tinymed is N,C,H,W: x.permute(0, 3, 1, 2)"
-        raise ValueError(f"conv2d: x has {C} channels, w expects {CG * groups} ({sizes}){hint}")
+        raise ValueError(f"conv2d: x has {C} channel{'s' * (C != 1)}, w expects {CG * groups} ({sizes}){hint}")
     if min(KH, KW) < 1:
         raise ValueError(f"conv2d: the kernel must be at least 1 ({sizes})")
     _check("conv2d", sizes, stride, dilation)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # each may import those of a smaller number, and its own folder
-    "kernels": 0, "tensor": 1, "autograd": 1, "random": 1, "display": 1, "gradcheck": 2, "ops": 2, "nn": 3,
+    "kernels": 0, "modes": 0, "tensor": 1, "autograd": 1, "random": 1, "display": 1, "gradcheck": 2, "ops": 2, "nn": 3,
     "optim": 3, "data": 3, "training": 4, "keras": 5, "teach": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 FILES = sorted(

@@ -122,7 +122,7 @@ SHAPES = {
     "13 not flattened": (lambda: nn.Linear(8, 2)(ones(4, 2, 2, 2)), ValueError, r"flatten it first: x\.flatten\(1\)"),
     "13 matmul": (lambda: ones(4, 9) @ ones(10, 2), ValueError, r"\(4, 9\) @ \(10, 2\): the inner sizes 9 and 10"),
     "13 stacks": (lambda: ones(2, 3, 4) @ ones(3, 4, 5), ValueError, r"\(2, 3, 4\) @ \(3, 4, 5\).*do not broadcast"),
-    "14 channels": (lambda: nn.Conv2d(3, 8, 3)(ones(1, 1, 9, 9)), ValueError, r"x has 1 channels, w expects 3 \(x"),
+    "14 channels": (lambda: nn.Conv2d(3, 8, 3)(ones(1, 1, 9, 9)), ValueError, r"x has 1 channel, w expects 3 \(x"),
     "14 nhwc": (lambda: article_cnn()(ones(2, 28, 28, 1)), ValueError,
                 r"^in 0 \(Conv2d\(1, 32.*last axis has 1: is x \(N,H,W,C\)\? .*permute\(0, 3, 1, 2\)"),
     "14 nlc": (lambda: nn.Conv1d(3, 8, 3)(ones(1, 28, 3)), ValueError,

@@ -83,6 +83,7 @@ OPS = {  # an expression and its samples: a shape of random numbers in 0.2…0.9
     "stack": (lambda a, b: tm.stack([a, b], 1), M, M),
     "pad": (lambda x: F.pad(x, (1, 2, 0, 1)), M),
     "pad by reflection": (lambda x: F.pad(x, (1, 2), "reflect"), X1),
+    "topk": (lambda x: x.topk(2, 0), M),
     "sort": (lambda x: x.sort(1, descending=True), M),
     "tril": (lambda x: x.tril(), M),
     # images and sequences
@@ -101,6 +102,8 @@ OPS = {  # an expression and its samples: a shape of random numbers in 0.2…0.9
     "batch_norm in eval": (lambda x, m, v: F.batch_norm(x, m.detach(), v.detach()), X2, (4,), (4,)),
     "layer_norm": (lambda x, w, b: F.layer_norm(x, (6,), w, b), X1, (6,), (6,)),
     "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), X1, (4,), (4,)),
+    "normalize": (F.normalize, X2),
+    "prelu": (F.prelu, X2, (4,)),
     "dropout": (dropped, M),
     "embedding": (lambda k, w: F.embedding(k, w), PLACES, (3, 4)),
     "rnn": (recurrent.rnn, (4, 2, 3), (2, 2), (2, 3), (2, 2), (2,), (2,)),
@@ -110,7 +113,7 @@ OPS = {  # an expression and its samples: a shape of random numbers in 0.2…0.9
     # losses
     **{
         name: (getattr(F, name), M, M)
-        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "binary_cross_entropy", "kl_div")
+        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "kl_div")
     },
     "bce_with_logits": (F.binary_cross_entropy_with_logits, M, M),
     "cross_entropy": (F.cross_entropy, M, CLASSES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,57 @@ def test_a_table_of_measures(command, runs):
         code, text, _ = command("evaluate", runs / "table", *more)
         assert code == 0
         assert "(of M: found)" in text
+        assert "table.csv (40 cases)" in text
+        assert re.search(r"said B +said M\n +truly B +\d+ +\d+\n +truly M +\d+ +\d+\n", text)
+
+
+def test_the_rows_of_a_table_are_predicted(command, runs):
+    Path("new.csv").write_text("id,a,b\n7,0.5,1\n8,3.5,4\n")
+    Path("labelled.csv").write_text("b,a,diagnosis\n1,0.5,?\n4,3.5,M\n")
+    code, text, _ = command("predict", "--run", runs / "table", "new.csv", "labelled.csv")
+    lines = text.splitlines()
+    said = [line.partition(": ") for line in lines[:4]]
+    assert code == 0
+    assert [name for name, _, _ in said] == [
+        "new.csv, id 7",
+        "new.csv, id 8",
+        "labelled.csv, row 1",
+        "labelled.csv, row 2",
+    ]
+    assert said[0][2] == said[2][2]
+    assert re.fullmatch(r"[BM] \(\d\d\.\d%\)", said[1][2])
+    assert "not a clinical device" in lines[4]
+
+
+def test_train_says_what_it_reads_and_looks_for(command, runs):
+    data = ("--data", runs / "table.csv", "--test", runs / "table.csv", "--epochs", 1, "--out", "run")
+    text = command("train", *data)[1]
+    assert "table.csv, 2 measures: 34 train, 6 validation, 40 test; column 'id' dropped\n" in text
+    assert "taken as the disease: 'M', of 'B', 'M'; --positive NAME takes another\n" in text
+    code, text, _ = command("train", *data, "--positive", "B", "--overwrite")
+    assert code == 0
+    assert "(of B: found)" in text
+    assert "(of B: found)" in command("evaluate", "run")[1]
+
+
+def test_what_is_malignant_is_the_disease_by_default(command, runs):
+    for names, disease in ((("Malignant", "Normal"), "Malignant"), (("0", "1"), "1")):
+        table = (runs / "table.csv").read_text()
+        Path("t.csv").write_text(table.replace(",M,", f",{names[0]},").replace(",B,", f",{names[1]},"))
+        text = command("train", "--data", "t.csv", "--test", "t.csv", "--epochs", 1, "--out", f"run{disease}")[1]
+        assert f"taken as the disease: '{disease}'" in text
+
+
+def test_patience_keeps_the_weights_of_the_best_epoch(command):
+    data = ("--data", "wisconsin", "--epochs", 30, "--lr", 0.5)
+    text = command("train", *data, "--patience", 2, "--out", "run")[1]
+    epoch = int(re.search(r"the weights kept are those of epoch (\d+)", text)[1])
+    losses = json.loads(Path("run/run.json").read_text())["history"]["val_loss"]
+    assert epoch == 1 + int(np.argmin(losses))
+    assert epoch == len(losses) - 2
+    command("train", "--data", "wisconsin", "--epochs", epoch, "--lr", 0.5, "--out", "as_long")
+    kept, as_long = (tinymed.training.load_weights(f"{run}/model.safetensors") for run in ("run", "as_long"))
+    np.testing.assert_array_equal(kept["0.weight"], as_long["0.weight"])
 
 
 def test_a_test_file_of_one_class_leaves_figures_undefined(command, runs):
@@ -89,6 +141,11 @@ def test_a_test_file_of_one_class_leaves_figures_undefined(command, runs):
 def test_data_and_doctor(command):
     code, text, _ = command("data", "list")
     assert code == 0
+    assert "569 rows" in text
+    assert command("data", "fetch", "wisconsin")[:2] == (
+        0,
+        "wisconsin comes with scikit-learn and needs no download: tinymed train --data wisconsin\n",
+    )
     assert all(word in text for word in ("breastmnist", "wisconsin", "CC BY 4.0", "not here"))
     code, text, _ = command("doctor")
     assert code == 0
@@ -121,6 +178,13 @@ def test_doctor_refuses_an_unknown_backend_before_it_prints():
     assert done.stderr == "tinymed: no backend is called 'none'; there are: numpy, reference\n"
 
 
+def test_an_unknown_backend_is_no_layers_fault():
+    environment = os.environ | {"TINYMED_BACKEND": "none"}
+    code = "import tinymed; tinymed.nn.Sequential(tinymed.nn.Linear(2, 1))(tinymed.ones(1, 2))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stderr.endswith("ValueError: no backend is called 'none'; there are: numpy, reference\n")
+
+
 def test_as_a_process():
     done = subprocess.run([sys.executable, "-m", "tinymed", "nonsense"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "tinymed: No such command 'nonsense'.\n")
@@ -144,19 +208,38 @@ def test_as_a_process():
         ("train --out x --data wisconsin --label y --image-shape 28x28", "--label, --image-shape: only where"),
         ("train --out x --data breastmnist --test {runs}/table.csv", "--test: only where --data is a CSV file"),
         ("train --out x --data a.csv --test {runs}/table.csv --image-shape 28", "HxW, such as 28x28, got '28'"),
-        ("train --out x --data breastmnist", "breastmnist.npz is not in .*download https.*TINYMED_OFFLINE is set"),
+        ("train --out x --data wisconsin --positive Q", "--positive: 'Q' is no class of wisconsin; there are 'B', 'M'"),
+        ("train --out {runs}/table --data wisconsin", "table holds a run already: name another folder, or give --over"),
         ("evaluate", "Missing argument 'RUN'"),
         ("evaluate none", "none is no run: there is no run.json in it; make one with `tinymed train --out none`"),
         ("evaluate {runs}/pictures --test {runs}/table.csv", "test split is fixed: leave --test out"),
-        ("predict --run {runs}/pictures", "Missing argument 'IMAGE...'"),
+        ("predict --run {runs}/pictures", "Missing argument 'FILE...'"),
         ("predict --run none {runs}/table.csv", "none is no run"),
-        ("predict --run {runs}/table {runs}/table.csv", "reads tables of 2 measures, not pictures"),
-        ("data path breastmnist", "breastmnist.npz is not in .*place it by hand.*hash sha256:"),
+        ("predict --run {runs}/table {runs}/table/run.png", "reads tables of 2 measures, not pictures: give a .csv"),
+        ("predict --run {runs}/pictures {runs}/table.csv", r"reads pictures \(1, 28, 28\), not tables"),
         ("data fetch mnist", "there is no data set 'mnist'; there are breastmnist, pneumoniamnist"),
     ],
 )  # fmt: skip
 def test_bad_arguments(refused, runs, arguments, message):
     refused(message, *arguments.format(runs=runs).split())
+
+
+@pytest.mark.parametrize("arguments", ["train --data breastmnist --out x", "data path breastmnist"])
+def test_missing_data_are_told_of_line_by_line(command, arguments):
+    code, _, complaint = command(*arguments.split())
+    first, *more = complaint.splitlines()
+    assert code == 2
+    assert re.match("tinymed: breastmnist.npz is not in .*: 546 train", first)
+    assert more[0].startswith("To place it by hand, download https")
+    assert more[3].startswith("  hash  sha256:")
+    assert more[5] in ("  TINYMED_OFFLINE is set", "  download=False was given")
+
+
+def test_a_folder_of_data_that_is_not_there(command):
+    for arguments in ("data list --data-home gone", "data fetch breastmnist --data-home gone"):
+        said = "".join(command(*arguments.split())[1:])
+        assert "the folder gone does not exist: make it, or correct data_home" in said
+    assert not Path("gone").exists()
 
 
 def test_nowhere_to_write_is_said_before_training(refused, monkeypatch):

@@ -200,3 +200,12 @@ def test_fast_path_leaves_subclasses_alone():
 def test_custom_collate():
     loader = DataLoader(pairs(), batch_size=2, collate_fn=len)
     assert list(loader) == [2] * 5
+
+
+def test_reprs_say_what_is_inside():
+    data = TensorDataset(np.zeros((5, 2)), np.zeros(5))
+    assert repr(data) == "TensorDataset((5, 2), (5,))"
+    part = Subset(data, [0, 2, 4])
+    assert repr(part) == f"Subset(3 of 5 items of {data!r})"
+    assert repr(DataLoader(part, 2)) == f"DataLoader({part!r}, batch_size=2, SequentialSampler: 2 batches)"
+    assert "RandomSampler: 5 batches" in repr(DataLoader(data, shuffle=True))

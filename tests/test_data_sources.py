@@ -190,8 +190,10 @@ def set_urls(monkeypatch, source, *urls):
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_the_mirror_is_tried_after_the_official_address(toy, server, tmp_path, monkeypatch, progress):
+def test_the_mirror_is_tried_after_the_official_address(toy, server, tmp_path, monkeypatch, progress, caplog, capfd):
     source, contents = toy
+    caplog.set_level("INFO", "tinymed")
+    (tmp_path / "new").mkdir()
     set_urls(monkeypatch, source, server.closed, server.url)
     server.contents = contents["toy.npz"]
     path = fetch("pneumoniamnist", data_home=tmp_path / "new", progress=progress)
@@ -200,6 +202,31 @@ def test_the_mirror_is_tried_after_the_official_address(toy, server, tmp_path, m
     assert server.agents == [f"tinymed/{tinymed.__version__}"]
     assert fetch("pneumoniamnist", data_home=tmp_path / "new") == path
     assert len(server.agents) == 1  # the second time from the folder
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("tinymed")] == [
+        f"downloading toy.npz (0.0 MB) into {tmp_path / 'new'}"
+    ]
+    assert "Downloading data from" not in "".join(capfd.readouterr())
+
+
+def test_only_the_cache_is_made(toy, server, tmp_path, monkeypatch):
+    set_urls(monkeypatch, toy[0], server.url)
+    server.contents = toy[1]["toy.npz"]
+    monkeypatch.delenv("TINYMED_DATA", raising=False)
+    with pytest.raises(DataNotFoundError, match="gone does not exist: make it, or correct data_home"):
+        fetch("pneumoniamnist", data_home=tmp_path / "gone")
+    monkeypatch.setenv("TINYMED_DATA", str(tmp_path / "gone"))
+    with pytest.raises(DataNotFoundError, match="gone does not exist: make it, or correct TINYMED_DATA"):
+        fetch("pneumoniamnist")
+    assert not (tmp_path / "gone").exists()
+    assert not server.agents
+    monkeypatch.delenv("TINYMED_DATA")
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache")
+    assert fetch("pneumoniamnist").is_file()
+
+
+def test_wisconsin_needs_no_file():
+    with pytest.raises(ValueError, match=r"wisconsin comes with scikit-learn and needs no download: load_wisconsin"):
+        fetch("wisconsin")
 
 
 def test_a_download_with_a_wrong_hash_leaves_nothing(toy, server, tmp_path, monkeypatch):

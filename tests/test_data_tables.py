@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymed.data import load_csv, load_wisconsin, make_breast_phantoms, write_wisconsin_csv
+from tinymed.data import load_csv, load_rows, load_wisconsin, make_breast_phantoms, write_wisconsin_csv
 
 TRAIN = "id,diagnosis,radius,texture\n1,M,10,5\n2,B,20,5\n3,M,15,5\n"
 
@@ -225,3 +225,19 @@ def test_phantoms_differ_between_classes_but_not_by_brightness_alone():
 def test_phantoms_refuse_nothing_to_draw(arguments):
     with pytest.raises(ValueError, match="needs n >= 1 and size >= 8"):
         make_breast_phantoms(**arguments)
+
+
+def test_rows_without_labels_are_read_as_the_training_file_was(tmp_path):
+    (tmp_path / "train.csv").write_text("id,diagnosis,a,b\n1,B,0,5\n2,M,10,25\n")
+    (tmp_path / "new.csv").write_text("b,a\n15,5\n5,20\n")
+    train = load_csv(tmp_path / "train.csv")
+    assert train.layout.dropped == ("id",)
+    names, x = load_rows(tmp_path / "new.csv", like=train)
+    assert names == ["row 1", "row 2"]
+    np.testing.assert_array_equal(x, np.array([[0.5, 0.5], [2, 0]], np.float32))
+    names, x = load_rows(tmp_path / "train.csv", like=train.layout)
+    assert names == ["id 1", "id 2"]
+    np.testing.assert_array_equal(x, train.inputs.numpy())
+    (tmp_path / "new.csv").write_text("a,c\n15,5\n")
+    with pytest.raises(ValueError, match="missing 'b', unknown 'c'"):
+        load_rows(tmp_path / "new.csv", like=train)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def small(last="sigmoid", units=1, loss="binary_crossentropy"):
             layers.Dense(units, activation=last),
         ]
     )
-    model.compile(optimizer="sgd", loss=loss, metrics=["accuracy"])
+    model.compile(optimizer="sgd", loss=loss, metrics=[] if loss == "mse" else ["accuracy"])
     return model
 
 
@@ -63,7 +65,13 @@ def test_the_articles_listing(capsys):
     assert 0 < new_prediction[0, 0] < 1
     model.summary()
     shown = capsys.readouterr().out
-    assert "('N', 26, 26, 32)" in shown
+    assert "(None, 26, 26, 32)" in shown
+    assert re.search(r"6 \(Flatten\) +\(None, 1600\)", shown)
+    assert "ChannelsLast" not in shown
+    assert repr(model) == (
+        "keras.Sequential(Input → Conv2D → MaxPooling2D → Conv2D → MaxPooling2D → Flatten → Dense → Dense; "
+        "223,873 parameters)"
+    )
     assert "Parameters: 223,873" in shown
 
 
@@ -98,7 +106,8 @@ def test_other_losses(loss):
     x, y = rng.random((20, 6, 8, 2)).astype(np.float32), rng.integers(0, 3, 20)
     if loss == "mse":
         model = small(None, 3, loss)
-        model.compile("sgd", loss)
+        with pytest.raises(ValueError, match="accuracy is of probabilities"):
+            model.compile("sgd", loss, "accuracy")
         assert model.fit(x, np.eye(3)[y], epochs=2, verbose=0).history["loss"][1] < 1
         assert isinstance(model.evaluate(x, np.eye(3)[y]), float)
         return
@@ -115,8 +124,9 @@ def test_without_input_it_is_built_at_the_first_data():
     model = keras.Sequential([layers.Dense(4, "tanh"), layers.Dense(1, "sigmoid")])
     with pytest.raises(ValueError, match=r"layers\.Input"):
         model.summary()
+    assert repr(model) == "keras.Sequential(Dense → Dense; not built yet)"
     assert model.predict(np.ones((2, 5))).shape == (2, 1)
-    model.compile(optim.SGD(model.network.parameters(), 0.1), "binary_crossentropy", ["AUC"])
+    model.compile(optim.SGD(model.network.parameters(), 0.1), "binary_crossentropy", "AUC")
     assert "auc" in model.fit(np.eye(5), np.array([0, 1, 0, 1, 0]), verbose=0).history
 
 
@@ -153,5 +163,8 @@ def test_mistakes_are_named():
     for bad in ({"optimizer": "adamm"}, {"loss": "crossentropy"}):
         with pytest.raises(ValueError, match="there are"):
             model.compile(**bad)
+    for unknown in ("acuracy", ["accuracy", "f2"]):
+        with pytest.raises(ValueError, match="no metric is called"):
+            model.compile(metrics=unknown)
     with pytest.raises(TypeError, match="layer 0"):
         keras.Sequential([tinymed.nn.Linear(2, 1)])

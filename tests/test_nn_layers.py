@@ -62,6 +62,8 @@ LAYERS = [
     ("ReLU", (), {}, L),
     ("ReLU6", (), {}, L),
     ("LeakyReLU", (0.2,), {}, L),
+    ("PReLU", (), {}, L),
+    ("PReLU", (4,), {}, I),
     ("ELU", (0.7,), {}, L),
     ("GELU", (), {}, L),
     ("GELU", (), {"approximate": "tanh"}, L),
@@ -137,6 +139,7 @@ LOSSES = [
     ("MSELoss", {}, SCORES, TARGETS),
     ("L1Loss", {"reduction": "sum"}, SCORES, TARGETS),
     ("SmoothL1Loss", {"beta": 0.5}, SCORES, TARGETS),
+    ("HuberLoss", {"delta": 0.5}, SCORES, TARGETS),
     ("CrossEntropyLoss", {}, SCORES, CLASSES),
     ("CrossEntropyLoss", {"weight": WEIGHT, "ignore_index": 1, "label_smoothing": 0.1}, SCORES, CLASSES),
     ("CrossEntropyLoss", {"weight": WEIGHT, "reduction": "none"}, SCORES, CHANCES),
@@ -170,6 +173,21 @@ def test_dropout_drops_in_training_only():
     assert set(np.unique(y)) == {0.0, np.float32(1 / 0.75)}
     assert abs((y == 0).mean() - 0.25) < 0.02
     assert layer.eval()(x) is x
+
+
+def test_dropout2d_drops_whole_channels():
+    tinymed.manual_seed(0)
+    layer, x = nn.Dropout2d(0.25), tinymed.ones(50, 40, 2, 3, requires_grad=True)
+    y = layer(x)
+    assert repr(layer) == "Dropout2d(p=0.25)"
+    channels = y.detach().numpy().reshape(2000, 6)
+    assert (channels == channels[:, :1]).all()
+    assert abs((channels == 0).mean() - 0.25) < 0.03
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+    assert layer.eval()(x) is x
+    with pytest.raises(ValueError, match=r"expected x \(N,C,H,W\), got \(2, 3\)"):
+        nn.Dropout2d()(tinymed.ones(2, 3))
 
 
 def test_the_articles_blocks():

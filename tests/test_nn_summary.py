@@ -37,7 +37,8 @@ def test_the_articles_network():
     assert "223,873 to be trained, 0 not" in text
     assert "895 kB" in text
     assert len({len(line) for line in text.splitlines()[:3]}) == 1
-    assert "<td>3 (Conv2d)</td>" in s._repr_html_()
+    assert '<td style="text-align:left">3 (Conv2d)</td>' in s._repr_html_()
+    assert '<td style="text-align:right">18,496</td>' in s._repr_html_()
 
 
 def test_the_model_is_left_as_it_was():

@@ -22,6 +22,8 @@ ACTIVATIONS = {
     "relu": (lambda t, x: [t.relu(x), x.relu()], WIDE),
     "relu6": (lambda t, x: t.nn.functional.relu6(x), WIDE),
     "leaky_relu": (lambda t, x: t.nn.functional.leaky_relu(x, 0.2), WIDE),
+    "prelu": (lambda t, x, a: t.nn.functional.prelu(x, a), WIDE, (4,)),
+    "prelu of images": (lambda t, x, a: t.nn.functional.prelu(x, a), (2, 3, 2, 2), (3,)),
     "elu": (lambda t, x: t.nn.functional.elu(x, 1.5), WIDE),
     "gelu": (lambda t, x: t.nn.functional.gelu(x), A),
     "gelu tanh": (lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), A),
@@ -51,6 +53,8 @@ NORMS = {
     "layer_norm": (lambda t, x, w, b: t.nn.functional.layer_norm(x, (4,), w, b), (2, 3, 4), (4,), (4,)),
     "layer_norm of two axes": (lambda t, x: t.nn.functional.layer_norm(x, (3, 4), eps=1e-3), (2, 3, 4)),
     "group_norm": (lambda t, x, w, b: t.nn.functional.group_norm(x, 2, w, b), (2, 4, 3), (4,), (4,)),
+    "normalize": (lambda t, x: [t.nn.functional.normalize(x), t.nn.functional.normalize(x, 1, 0)], (2, 3, 4)),
+    "normalize of nothing": (lambda t, x: t.nn.functional.normalize(x, eps=2.0), np.array([[0.1, 0.0], [3.0, 4.0]])),
     "embedding": (lambda t, i, w: t.nn.functional.embedding(i, w), np.array([[0, 2], [2, 4]]), (5, 3)),
     "embedding padding": (
         lambda t, i, w: t.nn.functional.embedding(i, w, padding_idx=2),

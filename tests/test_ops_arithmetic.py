@@ -93,6 +93,19 @@ REDUCTIONS = {
     "all any": (lambda t, x: [(x > 0).all(), (x > 0).any(1), (x > 0).any((0, -1)), (x > 0).all([0])], A),
     "0-d reductions": (lambda t, x: [x.sum(), x.mean(), x.amax(), x.logsumexp(0), x.cumsum(0)], ()),
 }
+A_NAN = np.array([[1.0, np.nan], [0.0, -2.0]])
+
+
+def test_equal_and_allclose_are_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    for b in (A_NAN, A_NAN + 1e-9, A_NAN + 1e-3, np.zeros((2, 2)), A_NAN[:, 0]):
+        for a in (A_NAN, np.zeros((2, 2))):
+            ours, theirs = (tinymed.tensor(a), tinymed.tensor(b)), (torch.tensor(a), torch.tensor(b))
+            assert tinymed.equal(*ours) is torch.equal(*theirs)
+            for nan in (False, True):
+                assert ours[0].allclose(ours[1], equal_nan=nan) is theirs[0].allclose(theirs[1], equal_nan=nan)
+
+
 ROWS = BINARY | UNARY | REDUCTIONS
 
 

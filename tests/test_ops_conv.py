@@ -140,7 +140,7 @@ def test_strided_and_read_only_images():
 
 BAD = {
     r"larger than the padded image \(x \(1, 2, 2, 2\)": lambda x, w: F.conv2d(x[:, :, :2, :2], w),
-    r"x has 1 channels, w expects 2": lambda x, w: F.conv2d(x[:, :1], w),
+    r"x has 1 channel, w expects 2": lambda x, w: F.conv2d(x[:, :1], w),
     r"is x \(N,H,W,C\)": lambda x, w: F.conv2d(x.permute(0, 2, 3, 1), w),
     r"divisible by groups = 3": lambda x, w: F.conv2d(x, w, groups=3),
     '"same" needs stride 1': lambda x, w: F.conv2d(x, w, padding="same", stride=2),

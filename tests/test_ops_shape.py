@@ -42,6 +42,8 @@ SHAPES = {
     "pad replicate": (lambda t, x: t.nn.functional.pad(x, (2, 5), mode="replicate"), S),
     "sort": (lambda t, x: [*x.sort(), *t.sort(x, 0, descending=True)], (3, 4)),
     "argsort": (lambda t, x: [x.argsort(), t.argsort(x, 0, descending=True)], (3, 4)),
+    "topk": (lambda t, x: [*x.topk(2), *t.topk(x, 3, 0, largest=False), *x.topk(0)], (3, 4)),
+    "nonzero": (lambda t, x: [t.nonzero(x > 0), (x > 9).nonzero()], S),
     "tril triu": (lambda t, x: [t.tril(x), t.triu(x, 1)], S),
     "tril triu of infinity": (lambda t, x: [t.tril(x), t.triu(x, 1), t.tril(x > 0)], np.full((3, 3), -np.inf)),
     "gather": (lambda t, x, i: x.gather(1, i), (3, 4), np.array([[0, 3], [1, 1], [2, 0]])),

@@ -195,6 +195,14 @@ def test_adam_minimises():
     np.testing.assert_allclose(p.detach(), [1, 5], atol=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_overflow_is_left_to_the_loss_to_tell():
+    for make in (optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad):
+        p = nn.Parameter(np.full(2, 3e38, np.float32))
+        p.grad = tinymed.full((2,), -3e38)
+        make([p], lr=10.0).step()
+
+
 def leaf(*shape):
     return nn.Parameter(np.ones(shape or (2,), np.float32))
 
@@ -202,6 +210,7 @@ def leaf(*shape):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        (lambda: optim.SGD(nn.Linear(1, 1).parameters), TypeError, r"got a method: call it: model\.parameters\(\)"),
         (lambda: optim.SGD([leaf()], lr=0), ValueError, "SGD: lr must be above 0, got 0"),
         (lambda: optim.SGD([leaf()], lr=float("nan")), ValueError, "lr must be above 0, got nan"),
         (lambda: optim.Adam([leaf()], lr="0.1"), TypeError, "Adam: lr must be a number, got '0.1'"),

@@ -1,6 +1,10 @@
 """What the README shows runs, and what it links to is there."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -29,6 +33,23 @@ def test_the_packages_own_example_runs():
     names = {}
     exec("\n".join(code), names)
     assert repr(eval(expression, names)) == shown.strip()
+
+
+def test_the_line_on_the_loops_runs():
+    (line,) = re.findall(r"`(TINYMED_BACKEND=.*)`", README)
+    name, python, *arguments = shlex.split(line)
+    environment = os.environ | dict([name.split("=")])
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert python == "python"
+    assert done.stdout == "tensor([[3., 3.],\n        [3., 3.]]) reference\n"
+
+
+def test_the_commands_have_these_options():
+    from tinymed.cli import cli
+
+    for line in re.findall(r"^tinymed (\w+) (.*)$", README, re.MULTILINE):
+        known = {option for parameter in cli.commands[line[0]].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", line[1])) <= known
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import tinymed
+from tinymed.nn import Parameter
+from tinymed.tensor import Tensor
 
 ROOT = Path(__file__).parent.parent
 
@@ -128,6 +131,31 @@ def test_random_numbers_repeat_from_a_seed():
     assert sorted(tinymed.randperm(9).tolist()) == list(range(9))
 
 
+@pytest.mark.parametrize("data", [[1, 2], 3, 2.5, (1.0,), "text", None])
+def test_the_class_itself_takes_arrays_alone(data):
+    with pytest.raises(TypeError, match=r"Tensor expects a NumPy array, got a .*; use tinymed\.tensor\(data\)"):
+        Tensor(data)
+
+
+def test_a_numpy_number_becomes_0d():
+    x = tinymed.ones(3, requires_grad=True).sum()
+    x.retain_grad()
+    for _ in range(2):  # adding up two 0-d gradients gives NumPy numbers
+        (x * 2).backward(retain_graph=True)
+    assert type(Tensor(np.float32(2)).array) is type(x.array) is np.ndarray
+
+
+def test_pytorchs_names_for_dtypes_and_devices():
+    x = tinymed.ones(2)
+    assert (tinymed.float, tinymed.double, tinymed.int, tinymed.long) == ("float32", "float64", "int32", "int64")
+    assert x.cpu() is x
+    assert tinymed.is_tensor(x)
+    assert not tinymed.is_tensor(x.numpy())
+    for move in (x.cuda, lambda: x.to("cuda")):
+        with pytest.raises(ValueError, match="there is no GPU backend here; tensors live on the cpu"):
+            move()
+
+
 # ---------------------------------------------------------------- what it looks like
 
 
@@ -140,10 +168,20 @@ def test_random_numbers_repeat_from_a_seed():
         (lambda: tinymed.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
         (lambda: tinymed.tensor([1.0], requires_grad=True) * 2, "tensor([2.], grad_fn=<Mul>)"),
         (lambda: tinymed.zeros(0, 3), "tensor([], shape=(0, 3))"),
+        (lambda: Parameter(tinymed.eye(2)), "Parameter([[1., 0.],\n           [0., 1.]], requires_grad=True)"),
     ],
 )
 def test_repr(make, text):
     assert repr(make()) == text
+
+
+def test_one_number_is_formatted_as_a_number():
+    loss = tinymed.tensor(0.123456, requires_grad=True) * 2
+    assert f"{loss:.4f} {loss:8.2e}" == "0.2469 2.47e-01"
+    assert f"{tinymed.tensor([3]):03d} {tinymed.tensor([[1.5]]):g}" == "003 1.5"
+    assert f"{tinymed.tensor(3)} {tinymed.tensor([1.0])}" == "3 tensor([1.])"
+    with pytest.raises(TypeError, match=r"shape \(2,\) has no format '.2f'; format its numbers one by one"):
+        f"{tinymed.ones(2):.2f}"
 
 
 def test_repr_of_many_numbers_is_short():
@@ -156,8 +194,18 @@ def test_html(shape):
     html = (tinymed.ones(shape, requires_grad=True) * 2)._repr_html_()
     assert str(shape) in html
     assert "made by Mul" in html
-    assert html.count("<td") <= 12 * 12
+    assert html.count("<td") == min(np.prod(shape[-2:], dtype=int), 20 * 28)
+    assert ("There are no numbers in it" in html) == (0 in shape)
     assert "nan" in tinymed.full((2,), float("nan"))._repr_html_()
+
+
+def test_html_has_as_many_decimals_in_every_cell_and_shades_from_zero():
+    cells = re.findall(r"rgba\((.*?)\).*?>(.*?)</td>", tinymed.tensor([-1.0, 0.5, 0.0, 123.456])._repr_html_())
+    assert [label for _, label in cells] == ["-1.0", "0.5", "0.0", "123.5"]
+    assert [shade.rpartition(",")[2] for shade, _ in cells] == ["0.00", "0.00", "0.00", "0.50"]
+    assert cells[0][0].startswith("224")  # of another colour than what is above 0
+    assert "2.000e+09" in tinymed.tensor([1e-9, 2e9])._repr_html_()
+    assert ">3</td>" in tinymed.tensor([3.0, 1.0])._repr_html_()
 
 
 # ---------------------------------------------------------------- to Python and NumPy

@@ -265,4 +265,10 @@ def test_history_shows_itself():
     assert [axis.get_title() for axis in axes] == ["Loss", "Metrics"]
     assert [line.get_label() for line in axes[0].lines] == ["training loss", "validation loss"]
     assert axes[0].get_xlabel() == "epoch"
+    assert all(tick == int(tick) for axis in axes for tick in axis.get_xticks())
+    assert 'style="text-align:right">2</td>' in history._repr_html_()
+    history.history["loss"] = [3e9, 1.5]
+    assert 'text-align:right">3e+09</td>' in history._repr_html_()
+    short = run(network(), points(), epochs=1).plot()
+    assert all(tick == int(tick) for axis in short for tick in axis.get_xticks())
     matplotlib.pyplot.close("all")

@@ -20,6 +20,14 @@ def test_round_trip_of_a_model(tmp_path):
     assert load_metadata(tmp_path / "w.safetensors") == {"epoch": "3"}
 
 
+def test_arguments_in_the_wrong_place(tmp_path):
+    for arguments in ((nn.Linear(1, 1), "w.safetensors"), (nn.Linear(1, 1),), ("w", nn.Linear(1, 1))):
+        with pytest.raises(TypeError, match=r"takes the path alone: model\.load_state_dict\(load_weights\(path\)\)"):
+            load_weights(*arguments)
+    with pytest.raises(TypeError, match=r"save_weights expects \(model, path\), got a str in the model's place"):
+        save_weights("w.safetensors", nn.Linear(1, 1))
+
+
 def test_every_layout_comes_back_right(tmp_path):
     a = np.arange(24, dtype=np.float32).reshape(4, 6)
     state = {

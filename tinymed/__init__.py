@@ -14,14 +14,14 @@ import typing as _typing
 import numpy as _np
 
 from tinymed import ops as _ops
-from tinymed.autograd import Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from tinymed.autograd import Function, detect_anomaly, enable_grad, inference_mode, is_grad_enabled, no_grad
 from tinymed.gradcheck import gradcheck
 from tinymed.kernels import available as backends
 from tinymed.kernels import get_backend, use_backend
 from tinymed.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
 from tinymed.ops.arithmetic import (
-    add, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul, ne, neg, pow, sub,
-    where,
+    add, allclose, div, eq, equal, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul,
+    ne, neg, pow, sub, where,
 )  # fmt: skip
 from tinymed.ops.creation import (
     arange, empty, eye, full, full_like, linspace, ones, ones_like, rand, rand_like, randint, randn, randn_like,
@@ -31,14 +31,14 @@ from tinymed.ops.elementwise import (
     abs, ceil, clamp, clone, cos, exp, floor, isfinite, isinf, isnan, log, log1p, round, rsqrt, sign, sin, sqrt,
     square,
 )  # fmt: skip
-from tinymed.ops.index import gather, index_select, tril, triu
+from tinymed.ops.index import gather, index_select, nonzero, tril, triu
 from tinymed.ops.join import cat, chunk, split, stack, unbind
 from tinymed.ops.matmul import dot, einsum, matmul
-from tinymed.ops.order import amax, amin, argmax, argmin, argsort, max, min, sort
+from tinymed.ops.order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
 from tinymed.ops.reduce import all, any, cumsum, logsumexp, mean, norm, prod, std, sum, var
 from tinymed.ops.shape import flatten, flip, movedim, permute, reshape, squeeze, t, transpose, unsqueeze
 from tinymed.random import Generator, default_generator, manual_seed
-from tinymed.tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
+from tinymed.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
 
 __version__ = "0.1.0"
 
@@ -46,6 +46,7 @@ float16, float32, float64 = (_np.dtype(f"float{n}") for n in (16, 32, 64))
 int8, int16, int32, int64 = (_np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8 = _np.dtype("uint8")
 bool = _np.dtype("bool")
+half, float, double, int, long = float16, float32, float64, int32, int64
 
 if _typing.TYPE_CHECKING:
     from tinymed import data, keras, nn, optim, teach, training

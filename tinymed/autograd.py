@@ -1,4 +1,4 @@
-"""Reverse-mode differentiation: Function, the backward sweep, and the switches around them.
+"""Reverse-mode differentiation: Function and the backward sweep; the switches around them are in modes.py.
 
 A Function is one op. Calling `apply` runs its forward on plain arrays and, if a gradient is wanted, keeps the
 Function as the `grad_fn` of what came out. `backward` walks those Functions from the newest to the oldest.
@@ -7,23 +7,21 @@ Function as the `grad_fn` of what came out. `backward` walks those Functions fro
 from __future__ import annotations
 
 import itertools
-import threading
 import traceback
 from collections.abc import Callable
-from contextlib import ContextDecorator
 from typing import Any
 
 import numpy as np
 
+from tinymed.modes import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, modes, no_grad
 from tinymed.tensor import Tensor, method
 
+__all__ = [
+    "Function", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "modes",
+    "no_grad", "unbroadcast",
+]  # fmt: skip
 
-class _Modes(threading.local):
-    grad = True
-    anomaly = False
 
-
-modes = _Modes()
 _order = itertools.count()
 
 
@@ -69,7 +67,7 @@ class Function:
         ctx.needs = [isinstance(a, Tensor) and a.requires_grad for a in args]
         result = ctx.forward(*[a.array if isinstance(a, Tensor) else a for a in args])
         results = result if type(result) is tuple else (result,)
-        outputs = [Tensor(np.asarray(r)) for r in results]  # a sum over all may be a NumPy scalar
+        outputs = [Tensor(r) for r in results]  # a NumPy scalar, as a sum over all may be, becomes 0-d
         if modes.anomaly:
             ctx.shapes = [a.shape for a in args if isinstance(a, Tensor)]
             ctx.where = "".join(traceback.format_stack(limit=8)[:-1])
@@ -156,19 +154,55 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             "backward() on a tensor with no graph: nothing that it was made from requires grad; "
             "make a leaf with requires_grad=True, and mind no_grad() and detach()"
         )
-    seed, functions = _seed(self, gradient), _newest_first(self.grad_fn)
+    for leaf, g in _sweep([(self, _seed(self, gradient))], retain_graph).items():
+        # a copy: an op may have passed one array on to several inputs, and a user may scale .grad in place
+        leaf.grad = Tensor(np.array(g, order="C") if leaf.grad is None else leaf.grad.array + g)
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, allow_unused: bool = False
+) -> tuple[Tensor | None, ...]:
+    """∂(Σ outputs)/∂input for every input; no `.grad` is touched        (as `torch.autograd.grad`)
+
+    inputs        leaves, or tensors in the middle of the graph; one that the outputs were not made from is
+                  refused, or gets None with allow_unused
+    grad_outputs  ∂L/∂output of each output; may be left out where it has one element
+    """
+    outputs, inputs = _several(outputs), _several(inputs)
+    seeds = [None] * len(outputs) if grad_outputs is None else _several(grad_outputs)
+    if len(seeds) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs need as many grad_outputs, got {len(seeds)}")
+    for what, tensors in (("output", outputs), ("input", inputs)):
+        for k, tensor in enumerate(tensors):
+            if not tensor.requires_grad:
+                raise ValueError(f"grad: {what} {k} does not require grad; make leaves with requires_grad=True")
+    found = _sweep([(y, _seed(y, g)) for y, g in zip(outputs, seeds)], bool(retain_graph), inputs)
+    for k, x in enumerate(inputs):
+        if x not in found and not allow_unused:
+            raise ValueError(f"grad: the outputs were not made from input {k}; with allow_unused=True it gets None")
+    return tuple(Tensor(np.array(found[x], order="C")) if x in found else None for x in inputs)
+
+
+def _several(tensors: Any) -> list:
+    return list(tensors) if isinstance(tensors, tuple | list) else [tensors]
+
+
+def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.ndarray]:
+    """The gradients of all leaves, and of the tensors `inner`, from pairs (root, ∂L/∂root)."""
     arrived: dict[Function, list] = {}
-    leaves: dict[Tensor, np.ndarray] = {}
+    found: dict[Tensor, np.ndarray] = {}
 
     def arrive(tensor: Tensor, g: np.ndarray) -> None:
         if (fn := tensor.grad_fn) is None:
-            leaves[tensor] = leaves[tensor] + g if tensor in leaves else g
+            found[tensor] = found[tensor] + g if tensor in found else g
         else:
             slots = arrived.setdefault(fn, [None] * fn.n_outputs)
             before = slots[tensor.output_nr]
             slots[tensor.output_nr] = g if before is None else before + g
 
-    arrive(self, seed)
+    functions = _newest_first([root.grad_fn for root, _ in roots])
+    for root, seed in roots:
+        arrive(root, seed)
     for ctx in functions:
         grads = arrived.pop(ctx, None)
         if grads is None:  # nothing flowed here: every gradient on the way was None
@@ -176,21 +210,21 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         for nr, hook in ctx.hooks:
             if grads[nr] is not None:
                 grads[nr] = _hooked(hook, grads[nr])
+        found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
         for tensor, g in zip(ctx.inputs, ctx.input_gradients(grads)):
             if g is not None:
                 arrive(tensor, g)
         if not retain_graph:
             ctx.free()
-    for leaf, g in leaves.items():
+    for leaf in found:
         for hook in leaf._hooks or ():
-            g = _hooked(hook, g)
-        # a copy: an op may have passed one array on to several inputs, and a user may scale .grad in place
-        leaf.grad = Tensor(np.array(g, order="C") if leaf.grad is None else leaf.grad.array + g)
+            found[leaf] = _hooked(hook, found[leaf])
+    return found
 
 
-def _newest_first(root: Function | None) -> list[Function]:
-    """Every Function that root was made from, itself included, the newest first."""
-    seen, stack = {root}, [root]
+def _newest_first(roots: list[Function | None]) -> list[Function]:
+    """Every Function that the roots were made from, themselves included, the newest first."""
+    seen, stack = set(roots), list(roots)
     while stack:
         ctx = stack.pop()
         if ctx is None:
@@ -224,52 +258,6 @@ def _seed(root: Tensor, gradient: Any) -> np.ndarray:
 def _hooked(hook: Callable, g: np.ndarray) -> np.ndarray:
     replaced = hook(Tensor(g))
     return g if replaced is None else replaced.array
-
-
-# -------------------------------------------------------------------- switches
-
-
-class _Switch(ContextDecorator):
-    """Sets one mode of this thread inside a `with` block or a decorated function."""
-
-    def __init__(self, mode: str, value: bool) -> None:
-        self.mode, self.value = mode, value
-        self.before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self.before.append(getattr(modes, self.mode))
-        setattr(modes, self.mode, self.value)
-
-    def __exit__(self, *exc: object) -> None:
-        setattr(modes, self.mode, self.before.pop())
-
-
-class no_grad(_Switch):  # noqa: N801
-    """No graph is built inside: for inference, and for changing parameters in place."""
-
-    def __init__(self) -> None:
-        super().__init__("grad", False)
-
-
-class enable_grad(_Switch):  # noqa: N801
-    """Builds graphs again inside a no_grad block."""
-
-    def __init__(self) -> None:
-        super().__init__("grad", True)
-
-
-class detect_anomaly(_Switch):  # noqa: N801
-    """Checks every op, forward and backward, for NaN and infinity, and names the first that makes one.
-
-    Raises FloatingPointError with the op, the shapes of its inputs and, inside a module, the layer's path.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("anomaly", True)
-
-
-def is_grad_enabled() -> bool:
-    return modes.grad
 
 
 def _refuse_non_finite(ctx: Function, phase: str, results: list[np.ndarray]) -> None:

@@ -38,7 +38,7 @@ class Tensor:
     __array_priority__ = 1000
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False) -> None:
-        self.array = array
+        self.array = array if type(array) is np.ndarray else _no_plain_array(array)
         self.requires_grad = False
         self.grad: Tensor | None = None
         self.grad_fn: Any = None
@@ -87,6 +87,9 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
+
+    def cpu(self) -> Tensor:
+        return self
 
     def is_floating_point(self) -> bool:
         return self.dtype.kind == "f"
@@ -197,6 +200,14 @@ class Tensor:
         memo[id(self)] = out
         return out
 
+    def __format__(self, spec: str) -> str:
+        """f"{loss:.4f}": one number as Python formats numbers, more as they print."""
+        if self.ndim == 0 or (spec and self.numel() == 1):
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(f"a tensor of shape {self.shape} has no format {spec!r}; format its numbers one by one")
+        return repr(self)
+
     def __repr__(self) -> str:
         from tinymed.display import text
 
@@ -206,6 +217,15 @@ class Tensor:
         from tinymed.display import html
 
         return html(self)
+
+
+def _no_plain_array(array: Any) -> np.ndarray:
+    """Out of the way of the usual case: a NumPy number becomes 0-d, a subclass of ndarray stays; no more is taken."""
+    if isinstance(array, np.generic):
+        return np.asarray(array)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"Tensor expects a NumPy array, got {_named(array)}; use tinymed.tensor(data)")
+    return array
 
 
 def method(*names: str) -> Callable:
@@ -236,6 +256,10 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
     if isinstance(data, Tensor) and (dtype is None or data.dtype == dtype):
         return data
     return Tensor(to_array(data, dtype, copy=False))
+
+
+def is_tensor(obj: Any) -> bool:
+    return isinstance(obj, Tensor)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

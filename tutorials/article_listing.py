@@ -5,7 +5,8 @@
 # with `tensorflow` replaced by `tinymed`.
 
 # %%
-# corrected: `pip install python==3.8` installs nothing; Python is installed first, then `pip install tinymed`
+# corrected: `pip install python==3.8` installs nothing; Python is installed first, then, in a checkout,
+# `pip install -e .`
 import matplotlib.pyplot as plt
 import numpy as np
 

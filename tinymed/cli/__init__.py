@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from typing import NoReturn
 
 import click
 
@@ -22,12 +24,13 @@ def cli() -> None:
     tinymed demo                                   the article's examples and its network, on real data
     tinymed train --data breastmnist --out runs/a  train the article's network
     tinymed evaluate runs/a                        measure it on the test images
-    tinymed predict --run runs/a scan.png          what it says of a picture
+    tinymed predict --run runs/a scan.png          what it says of a picture, or of the rows of a table
     tinymed data list                              the data sets, and which of them are here
     tinymed doctor                                 what this machine has
 
     It is for teaching, and not a clinical device.
     """
+    tinymed.get_backend()  # refuses an unknown TINYMED_BACKEND before anything is printed
 
 
 for command in (demo, train, evaluate, predict, data, doctor):
@@ -35,7 +38,11 @@ for command in (demo, train, evaluate, predict, data, doctor):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; what the user got wrong is one line and exit code 2."""
+    """Run the command; what the user got wrong is one line and exit code 2; how to place missing data, some more."""
+    log = logging.getLogger("tinymed")
+    if not any(isinstance(handler, _Say) for handler in log.handlers):
+        log.addHandler(_Say())
+        log.setLevel(logging.INFO)
     try:
         cli.main(arguments, prog_name="tinymed", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as asked:
@@ -43,7 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message())
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror.lower()}" if error.filename and error.strerror else str(error))
+        if error.filename and error.strerror:
+            _fail(f"{error.filename}: {error.strerror.lower()}")
+        _fail(str(error), lines=True)
     except (ValueError, TypeError, IndexError, FloatingPointError) as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
@@ -51,6 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _fail(message: str) -> None:
-    click.echo("tinymed: " + " ".join(message.split()), err=True)
+def _fail(message: str, lines: bool = False) -> NoReturn:
+    click.echo(f"tinymed: {message if lines else ' '.join(message.split())}", err=True)
     sys.exit(2)
+
+
+class _Say(logging.Handler):
+    """What the library has to tell goes where complaints go."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"tinymed: {record.getMessage()}", err=True)

@@ -14,7 +14,7 @@ FOLDER: Any = click.Path(path_type=Path, file_okay=False, writable=True)
 FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
+@click.group(short_help="List data sets, fetch one, or say where it lies.")
 def data() -> None:
     """List the data sets, fetch one, or say where it lies.
 
@@ -25,22 +25,21 @@ def data() -> None:
     """
 
 
-@data.command("list")
+@data.command("list", short_help="What there is, and whether it is here.")
 @HOME
 def list_(data_home: Path | None) -> None:
     """What there is, how large, under which licence, and whether it is here."""
-    from rich.console import Console
-    from rich.table import Table
-
     from tinymed.data import list_datasets
+    from tinymed.data.sources import missing_folder
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "what", "size", "licence", "state"):
-        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
-    for row in list_datasets(data_home):
-        size = "" if row["size"] is None else f"{row['size'] / 1e6:.1f} MB"
-        table.add_row(row["name"], row["what"], size, row["licence"], str(row["state"]))
-    Console().print(table)
+    rows = list_datasets(data_home)
+    sizes = [row["size"] if isinstance(row["size"], str) else f"{row['size'] / 1e6:.1f} MB" for row in rows]
+    names, most = max(len(row["name"]) for row in rows), max(map(len, sizes))
+    for row, size in zip(rows, sizes):  # a path stands on its own line, whole, however wide the terminal
+        click.echo(f"{row['name']:<{names}}  {size:>{most}}  {row['licence']}")
+        click.echo(f"  {row['what']}\n  {row['state']}")
+    if missing := missing_folder(data_home):
+        click.echo(missing)
 
 
 @data.command()
@@ -49,8 +48,12 @@ def list_(data_home: Path | None) -> None:
 def fetch(name: str, data_home: Path | None) -> None:
     """Download NAME, check it, and print where it lies."""
     from tinymed.data import fetch as fetch_file
+    from tinymed.data.sources import WISCONSIN
 
-    click.echo(fetch_file(name, data_home, progress=True))
+    if name == WISCONSIN["name"]:
+        click.echo(f"{name} {WISCONSIN['state']} and needs no download: tinymed train --data {name}")
+    else:
+        click.echo(fetch_file(name, data_home, progress=True))
 
 
 @data.command()

@@ -16,7 +16,7 @@ LOSS = "binary_cross_entropy_with_logits"
 DISCLAIMER = "tinymed is for teaching. It is not a clinical device, and none of this is a diagnosis."
 
 
-@click.command()
+@click.command(short_help="The article's examples and its network.")
 @click.option("--out", type=FOLDER, default="tinymed-demo", show_default=True, help="Output folder.")
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Passes over the data.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and order.")
@@ -154,9 +154,16 @@ def as_json(about: dict) -> str:
 
 
 def print_figures(figures: dict) -> None:
-    click.echo("\nOn the test split")
+    """The figures, and the cases that they are counted from."""
+    click.echo(f"\nOn the test split of {figures['data']} ({figures['n']} cases)")
     click.echo(f"  accuracy               {figures['accuracy']:.3f}")
     click.echo(f"  share of the majority  {figures['majority_share']:.3f}   (what always saying so would score)")
     click.echo(f"  AUC                    {figures['auc']:.3f}")
     click.echo(f"  sensitivity            {figures['sensitivity']:.3f}   (of {figures['positive']}: found)")
     click.echo(f"  specificity            {figures['specificity']:.3f}   (of the others: left alone)")
+    click.echo("  confusion matrix, cases")
+    heads = [f"said {name}" for name in figures["classes"]]
+    left = max(len(name) for name in figures["classes"]) + len("    truly ")
+    click.echo(" " * left + "".join(f"  {head}" for head in heads))
+    for name, row in zip(figures["classes"], figures["confusion_matrix"]):
+        click.echo(f"    truly {name}".ljust(left) + "".join(f"  {n:>{len(head)}}" for n, head in zip(row, heads)))

@@ -23,7 +23,7 @@ LIBRARIES = (
 )
 
 
-@click.command()
+@click.command(short_help="What this machine has.")
 def doctor() -> None:
     """Say what tinymed found: versions, backends, data.
 
@@ -31,9 +31,9 @@ def doctor() -> None:
     tinymed doctor
     """
     import tinymed
-    from tinymed.data.sources import data_folder
+    from tinymed.data.sources import data_folder, missing_folder
 
-    in_force = tinymed.get_backend()  # refuses an unknown TINYMED_BACKEND before anything is printed
+    in_force = tinymed.get_backend()
     click.echo(f"tinymed {tinymed.__version__}, Python {platform.python_version()}, {platform.platform()}")
     click.echo(f"processors: {os.cpu_count()}")
     click.echo("\nbackends")
@@ -47,4 +47,4 @@ def doctor() -> None:
         except metadata.PackageNotFoundError:
             version = "not installed" + (" (only the tests compare with it)" if name == "torch" else "")
         click.echo(f"  {name:<14}{version}")
-    click.echo(f"\ndata folder: {data_folder()}")
+    click.echo(f"\ndata folder: {missing_folder() or data_folder()}")

@@ -11,6 +11,7 @@ import numpy as np
 def draw(path: Path, history: Any, figures: dict, probabilities: Any, test: Any) -> None:
     """Accuracy and loss over the epochs, the confusion matrix, and the ROC curve, as a PNG."""
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
+    from matplotlib.ticker import MaxNLocator
 
     positive = test.classes.index(figures["positive"])
     figure = Figure(figsize=(9.6, 8.4), layout="constrained", dpi=120)
@@ -22,7 +23,7 @@ def draw(path: Path, history: Any, figures: dict, probabilities: Any, test: Any)
         axes.plot(history.epochs, history.history[name], "o-", label="train")
         axes.plot(history.epochs, history.history[f"val_{name}"], "s--", label="validation")
         axes.set(title=name.capitalize(), xlabel="epoch", ylabel=name if name == "accuracy" else "loss (nats)")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     _confusion(matrix, np.array(figures["confusion_matrix"]), test.classes)
     _roc(roc, probabilities, test.tensors[1].numpy(), positive, test.classes, figures)

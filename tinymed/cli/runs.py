@@ -10,15 +10,13 @@ from typing import Any
 import click
 
 from tinymed.cli.data import FILE, FOLDER, HOME
-from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, phantoms, print_figures
+from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, print_figures
+from tinymed.cli.inputs import NAMED, layout_of, positive_class, read_picture, splits, test_split, told
 
-NAMED = ("breastmnist", "pneumoniamnist", "phantoms", "wisconsin")
-FEWEST = 7  # rows of which 15 % is one
 WRITTEN = {"data": str, "test": str, "seed": int, "init": str, "input_shape": list, "classes": list, "positive": int}
-FOUND = {"breastmnist": 0, "phantoms": 0}  # the class to be found: malignant is 0 there, else the last class
 
 
-@click.command()
+@click.command(short_help="Train a network, and write it to a folder: a run.")
 @click.option("--data", default="breastmnist", show_default=True, help=f"{', '.join(NAMED)}, or a CSV file.")
 @click.option("--test", type=FILE, help="The CSV file to judge by, where --data is one.")
 @click.option("--label", help="The CSV's column of classes [diagnosis].")
@@ -30,11 +28,17 @@ FOUND = {"breastmnist": 0, "phantoms": 0}  # the class to be found: malignant is
     "--init", type=click.Choice(["keras", "torch"]), default="keras", show_default=True, help="Whose initial weights."
 )
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Count rare classes more.")
-@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation loss, and keep the weights of the best [the last].",
+)
+@click.option("--positive", metavar="NAME", help="The class to be found [malignant, else the last in order].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order and split.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
+@click.option("--overwrite", is_flag=True, help="Write over a run that is there.")
 @HOME
-def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -> None:
+def train(data: str, out: Path, seed: int, data_home: Path | None, overwrite: bool, **how: Any) -> None:
     """Train the article's network on pictures, or a dense one on a table of measures.
 
     \b
@@ -46,8 +50,10 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     import tinymed
     from tinymed.cli.picture import draw
     from tinymed.optim import Adam
-    from tinymed.training import fit, save_weights
+    from tinymed.training import BestModel, fit, save_weights
 
+    if (out / "run.json").exists() and not overwrite:
+        raise click.UsageError(f"{out} holds a run already: name another folder, or give --overwrite")
     of_a_file = [f"--{name.replace('_', '-')}" for name in ("test", "label", "image_shape") if how[name]]
     if data in NAMED and of_a_file:
         raise click.UsageError(f"{', '.join(of_a_file)}: only where --data is a CSV file, but it is {data}")
@@ -55,12 +61,14 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     about |= {"label": how["label"] or "diagnosis", "image_shape": _sizes(how["image_shape"])}
     training, validation, test = splits(about, data_home)
     about |= {"input_shape": training.tensors[0].shape[1:], "classes": training.classes}
-    about["positive"] = FOUND.get(data, len(training.classes) - 1)
+    about["positive"] = positive_class(data, training.classes, how["positive"])
     if hasattr(training, "layout"):
         about["layout"] = asdict(training.layout)
     out.mkdir(parents=True, exist_ok=True)  # before the work whose outcome it is to hold
     tinymed.manual_seed(seed)
     model = build(about)
+    click.echo(told(about, training, validation, test))
+    best = BestModel(model)
     history = fit(
         model,
         training,
@@ -71,11 +79,15 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
         validation=validation,
         class_weight=how["class_weight"],
         early_stopping=how["patience"],
+        callbacks=[best] if how["patience"] else [],
         seed=seed,
     )
     heed(history)
+    if how["patience"]:
+        best.restore()
+        click.echo(f"the weights kept are those of epoch {best.best.epoch}, whose validation loss was the least")
     figures, probabilities = judge(model, test, about["positive"])
-    figures["data"] = data
+    figures["data"] = about["test"] or data
     save_weights(model, out / "model.safetensors")
     (out / "run.json").write_text(as_json(about | {"figures": figures, "history": history.history}))
     draw(out / "run.png", history, figures, probabilities, test)
@@ -84,7 +96,7 @@ def train(data: str, out: Path, seed: int, data_home: Path | None, **how: Any) -
     click.echo(DISCLAIMER)
 
 
-@click.command()
+@click.command(short_help="Judge the network of a run on its test data.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--test", type=FILE, help="Another CSV file of the same columns.")
 @HOME
@@ -101,91 +113,48 @@ def evaluate(run: Path, test: Path | None, data_home: Path | None) -> None:
             raise click.UsageError(f"{run} was trained on {about['data']}, whose test split is fixed: leave --test out")
         about["test"] = str(test)
     figures, _ = judge(model, test_split(about, data_home), about["positive"])
-    print_figures(figures)
+    print_figures(figures | {"data": about["test"] or about["data"]})
     click.echo(DISCLAIMER)
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
+@click.command(short_help="What the network of a run says of pictures, or of a table.")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-def predict(images: tuple[Path, ...], run: Path) -> None:
-    """What the network of a run says of pictures: PNG, JPEG, or npy (uint8, or floats in 0..1).
+def predict(files: tuple[Path, ...], run: Path) -> None:
+    """What the network of a run says of pictures, PNG, JPEG, or npy (uint8, or floats in 0..1), or of the rows of
+    a CSV file with the columns it was trained on; the label column may be missing.
 
     \b
     tinymed predict --run runs/breast scan.png
-    tinymed predict --run runs/breast *.npy
+    tinymed predict --run runs/cells new.csv
     """
     import numpy as np
 
+    from tinymed.data import load_rows
     from tinymed.training import predict as predict_all
 
     model, about = load_run(run)
-    if len(about["input_shape"]) != 3:
-        raise click.UsageError(f"{run} reads tables of {about['input_shape'][0]} measures, not pictures")
-    pictures = [read_picture(path, tuple(about["input_shape"])) for path in images]
-    probabilities = np.asarray(predict_all(model, np.stack(pictures), loss=LOSS)).reshape(-1)
-    for path, p in zip(images, probabilities):
-        name = about["classes"][int(p >= 0.5)]
-        click.echo(f"{path}: {name} ({max(p, 1 - p):.1%})")
+    shape = tuple(about["input_shape"])
+    names, inputs = [], []
+    for path in files:
+        if path.suffix == ".csv" and "layout" in about:
+            rows, x = load_rows(path, layout_of(about))
+            names += [f"{path}, {row}" for row in rows]
+            inputs.append(x)
+        elif path.suffix == ".csv":
+            raise click.UsageError(f"{run} reads pictures {shape}, not tables")
+        elif len(shape) != 3:
+            raise click.UsageError(f"{run} reads tables of {shape[0]} measures, not pictures: give a .csv file")
+        else:
+            names.append(str(path))
+            inputs.append(read_picture(path, shape)[None])
+    probabilities = np.asarray(predict_all(model, np.concatenate(inputs), loss=LOSS)).reshape(-1)
+    for name, p in zip(names, probabilities):
+        click.echo(f"{name}: {about['classes'][int(p >= 0.5)]} ({max(p, 1 - p):.1%})")
     click.echo(DISCLAIMER)
 
 
-# -------------------------------------------------------------------- data and models of a run
-
-
-def splits(about: dict, data_home: Path | None) -> tuple[Any, Any, Any]:
-    """(training, validation, test) of what a run names."""
-    from tinymed.data import (
-        load_breastmnist,
-        load_csv,
-        load_pneumoniamnist,
-        load_wisconsin,
-        random_split,
-    )
-    from tinymed.random import Generator
-
-    data = about["data"]
-    if data in ("breastmnist", "pneumoniamnist"):
-        loader = load_breastmnist if data == "breastmnist" else load_pneumoniamnist
-        return loader("train", data_home), loader("val", data_home), loader("test", data_home)
-    if data == "phantoms":
-        return tuple(phantoms())  # type: ignore[return-value]
-    if data == "wisconsin":
-        whole = load_wisconsin("train")
-    elif Path(data).suffix != ".csv":
-        raise click.UsageError(f"--data is {', '.join(NAMED)} or a .csv file, got {data!r}")
-    elif not about["test"]:
-        raise click.UsageError("--data names a CSV file, so --test must name the one to judge by")
-    else:
-        whole = load_csv(data, label=about["label"], image_shape=about["image_shape"])
-    if len(whole.classes) != 2:
-        raise click.UsageError(f"two classes are expected, {data} has {len(whole.classes)}: {', '.join(whole.classes)}")
-    if len(whole) < FEWEST:
-        raise click.UsageError(f"{data} has {len(whole)} rows; {FEWEST} are needed, to keep 15 % for validation")
-    test = load_wisconsin("test") if data == "wisconsin" else load_csv(about["test"], like=whole)
-    training, validation = random_split(whole, [0.85, 0.15], generator=Generator(about["seed"]))
-    return _part(whole, training), _part(whole, validation), test
-
-
-def _part(whole: Any, subset: Any) -> Any:
-    """A random part as a data set that still knows its classes and columns."""
-    x, y = (t.numpy()[subset.indices] for t in whole.tensors)
-    return type(whole)(x, y, whole.layout, source=whole.source)
-
-
-def test_split(about: dict, data_home: Path | None) -> Any:
-    """The split that a run is judged by."""
-    from tinymed.data import load_csv
-    from tinymed.data.tabular import Layout
-
-    if about["data"] in NAMED:
-        return splits(about, data_home)[2]
-    return load_csv(about["test"], like=Layout(**_tuples(about["layout"])))
-
-
-def _tuples(saved: dict) -> dict:
-    """JSON's lists as the tuples they were."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
+# -------------------------------------------------------------------- models of a run
 
 
 def build(about: dict) -> Any:
@@ -220,33 +189,6 @@ def load_run(run: Path) -> tuple[Any, dict]:
     model = build(about)
     model.load_state_dict(load_weights(run / "model.safetensors"))
     return model, about
-
-
-def read_picture(path: Path, shape: tuple[int, ...]) -> Any:
-    """A grey picture as float32 (1,H,W) in 0..1, resized if need be. Raises ValueError for what is none."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                x = np.lib.format.read_array(file, allow_pickle=False).squeeze()
-        else:
-            with Image.open(path) as picture:
-                if picture.mode.startswith(("I", "F")):  # as grey levels 0..255 they would be cut off at white
-                    raise ValueError(f"its pixels are deeper than 8 bits, mode {picture.mode}; save it with 8")
-                x = np.asarray(picture.convert("L"))
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow and NumPy raise them
-        raise ValueError(f"{path} is no picture that can be read, give PNG, JPEG or npy: {error}") from None
-    if x.ndim != 2 or not x.size or (x.dtype != np.uint8 and x.dtype.kind != "f"):
-        raise ValueError(f"{path}: expected one grey picture (H,W), uint8 or floats in 0..1, got {x.shape} {x.dtype}")
-    x = x.astype(np.float32) / (255 if x.dtype == np.uint8 else 1)
-    if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"{path}: floats must lie in 0..1, got {x.min():g}..{x.max():g}; divide by 255?")
-    if x.shape != shape[1:]:
-        click.echo(f"{path}: resized from {x.shape[0]}x{x.shape[1]} to {shape[1]}x{shape[2]}", err=True)
-        x = np.asarray(Image.fromarray(x).resize((shape[2], shape[1]), Image.Resampling.BOX))
-    return x[None]
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from tinymed.data.medmnist import load_breastmnist, load_pneumoniamnist
 from tinymed.data.phantoms import make_breast_phantoms
 from tinymed.data.sampler import RandomSampler, SequentialSampler, WeightedRandomSampler
 from tinymed.data.sources import DataHashError, DataNotFoundError, fetch, list_datasets
-from tinymed.data.tabular import TableDataset, load_csv, load_wisconsin, write_wisconsin_csv
+from tinymed.data.tabular import TableDataset, load_csv, load_rows, load_wisconsin, write_wisconsin_csv
 
 __all__ = [
     "DataHashError",
@@ -34,6 +34,7 @@ __all__ = [
     "load_breastmnist",
     "load_csv",
     "load_pneumoniamnist",
+    "load_rows",
     "load_wisconsin",
     "make_breast_phantoms",
     "random_split",

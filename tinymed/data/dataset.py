@@ -46,6 +46,9 @@ class TensorDataset(Dataset):
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(str(t.shape) for t in self.tensors)})"
+
 
 class LabelledDataset(TensorDataset):
     """Inputs and their class labels, with what is known of them.
@@ -113,6 +116,9 @@ class Subset(Dataset):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def __repr__(self) -> str:
+        return f"Subset({len(self)} of {len(self.dataset)} items of {self.dataset!r})"
 
 
 def random_split(

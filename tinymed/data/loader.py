@@ -71,6 +71,10 @@ class DataLoader:
         n = len(self.sampler)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
+    def __repr__(self) -> str:
+        order = type(self.sampler).__name__
+        return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, {order}: {len(self)} batches)"
+
     def __iter__(self) -> Iterator[Any]:
         batches = self._indices(iter(self.sampler))  # the order is drawn here, before any worker starts
         return self._ahead(batches) if self.num_workers else (self._batch(indices) for indices in batches)

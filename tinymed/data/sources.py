@@ -6,6 +6,7 @@ tinymed ships no data. A file placed by hand is as good as a downloaded one: it 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+LOG = logging.getLogger(__name__)
 TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of an answer
 _MEDMNIST = "https://zenodo.org/records/10519652/files/{}.npz?download=1"
 _MIRROR = (
@@ -105,27 +107,40 @@ def data_folder(data_home: str | Path | None = None) -> Path:
     return Path(chosen).expanduser()
 
 
+def missing_folder(data_home: str | Path | None = None) -> str:
+    """What to say of a folder that the user named and that is not there; empty for the cache, which is made."""
+    folder, named = data_folder(data_home), "data_home" if data_home else "TINYMED_DATA"
+    if folder.is_dir() or not (data_home or os.environ.get("TINYMED_DATA")):
+        return ""
+    return f"the folder {folder} does not exist: make it, or correct {named}"
+
+
 def fetch(name: str, data_home: str | Path | None = None, download: bool = True, progress: bool = False) -> Path:
     """The path of a data set's file, its hash checked: found in the folder of data, or downloaded into it.
 
-    data_home  see `data_folder`; a file may lie in that folder or one folder below it
+    data_home  see `data_folder`; a file may lie in that folder or one folder below it. Only the cache is made
     download   False never touches the network; nor does anything while TINYMED_OFFLINE=1 is set
     progress   show a bar
 
     Raises DataNotFoundError (a FileNotFoundError) with all that is needed to place the file by hand,
     DataHashError (a ValueError) if only a wrong file of that name is there: it is neither used nor deleted.
     """
+    if name == WISCONSIN["name"]:
+        raise ValueError(f"{name} {WISCONSIN['state']} and needs no download: load_wisconsin() reads it")
     if name not in SOURCES:
         raise ValueError(f"there is no data set {name!r}; there are {', '.join(SOURCES)}")
     source, folder = SOURCES[name], data_folder(data_home)
     if found := find(source, folder):
         return found[0]
+    reasons = []
+    if missing := missing_folder(data_home):
+        reasons.append(missing)
     if not download:
-        reasons = ["download=False was given"]
+        reasons.append("download=False was given")
     elif os.environ.get("TINYMED_OFFLINE", "0") not in ("", "0"):
-        reasons = ["TINYMED_OFFLINE is set"]
-    else:
-        reasons = []
+        reasons.append("TINYMED_OFFLINE is set")
+    elif not missing:
+        LOG.info("downloading %s (%.1f MB) into %s", source.file.filename, source.file.size / 1e6, folder)
         for url in source.urls:
             try:
                 return _download(url, source.file, folder, progress)
@@ -165,7 +180,7 @@ def find(source: Source, folder: Path) -> tuple[Path, DataFile] | None:
 WISCONSIN = {
     "name": "wisconsin",
     "what": "breast cytology, 30 measures, malignant or benign: 455 train, 114 test",
-    "size": None,
+    "size": "569 rows",
     "licence": "CC BY 4.0",
     "citation": "Street, Wolberg and Mangasarian, Proc. SPIE 1905:861, 1993; doi:10.24432/C5DW2B",
     "state": "comes with scikit-learn",
@@ -173,7 +188,7 @@ WISCONSIN = {
 
 
 def list_datasets(data_home: str | Path | None = None) -> list[dict[str, Any]]:
-    """The data sets: name, what, size (bytes), licence, citation, and state (its path, if here)."""
+    """The data sets: name, what, size (bytes, or in words), licence, citation, and state (its path, if here)."""
     folder = data_folder(data_home)
     rows = [
         {
@@ -216,13 +231,19 @@ def _download(url: str, file: DataFile, folder: Path, progress: bool) -> Path:
 
     from tinymed import __version__
 
+    log = pooch.get_logger()
+    before = log.level
+    log.setLevel(logging.WARNING)  # LOG has said it in tinymed's words
     with Progress(transient=True, disable=not progress) as bar:
         get = pooch.HTTPDownloader(
             progressbar=_Bar(bar, file) if progress else False,
             timeout=TIMEOUT,
             headers={"User-Agent": f"tinymed/{__version__}"},
         )
-        return Path(pooch.retrieve(url, file.digest, fname=file.filename, path=folder, downloader=get))
+        try:
+            return Path(pooch.retrieve(url, file.digest, fname=file.filename, path=folder, downloader=get))
+        finally:
+            log.setLevel(before)
 
 
 class _Bar:

@@ -25,6 +25,7 @@ class Layout:
     image_shape: tuple[int, ...] | None
     columns: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     low: np.ndarray | float = 0.0  # x becomes (x − low) / (high − low)
     high: np.ndarray | float = 1.0
 
@@ -74,17 +75,44 @@ def load_csv(
     if like is None:
         low, high = _ranges(x, image_shape) if normalize else (0.0, 1.0)
         layout = replace(
-            layout, columns=tuple(columns), classes=_classes(path, layout.label, cells), low=low, high=high
+            layout,
+            columns=tuple(columns),
+            classes=_classes(path, layout.label, cells),
+            dropped=(id_column,) if id_column in header else (),
+            low=low,
+            high=high,
         )
     numbers = {name: k for k, name in enumerate(layout.classes)}
     for line, cell in zip(lines, cells):
         if cell not in numbers:
             what = "is empty" if not cell else f"holds {cell!r}; the classes are {_listed(layout.classes)}"
             raise ValueError(f"{path}, line {line}: label column {layout.label!r} {what}")
+    labels = np.array([numbers[cell] for cell in cells])
+    return TableDataset(_inputs(path, x, layout), labels, layout, source=str(path))
+
+
+def load_rows(path: str | Path, like: TableDataset | Layout) -> tuple[list[str], np.ndarray]:
+    """(names, inputs) of rows that nobody has labelled yet, read as the training file `like` was.
+
+    names are the ids where there is such a column, else the rows' numbers from 1; a label column is passed over.
+    Raises ValueError as load_csv.
+    """
+    layout = like if isinstance(like, Layout) else like.layout
+    header, lines, rows = _read(path)
+    columns = _columns(path, header, layout, labelled=False)
+    x = _numbers(path, lines, rows, columns, [header.index(name) for name in columns])
+    if layout.id_column in header:
+        names = [f"{layout.id_column} {row[header.index(layout.id_column)]}" for row in rows]
+    else:
+        names = [f"row {k}" for k in range(1, len(rows) + 1)]
+    return names, _inputs(path, x, layout)
+
+
+def _inputs(path: str | Path, x: np.ndarray, layout: Layout) -> np.ndarray:
+    """The numbers (N,F) brought into the layout's range and shape."""
     span = np.subtract(layout.high, layout.low)
     x = (x - layout.low) / np.where(span == 0, 1, span)  # a column of one value becomes 0
-    inputs = x.astype(np.float32).reshape(len(x), *_input_shape(path, layout.image_shape, len(columns)))
-    return TableDataset(inputs, np.array([numbers[cell] for cell in cells]), layout, source=str(path))
+    return x.astype(np.float32).reshape(len(x), *_input_shape(path, layout.image_shape, x.shape[1]))
 
 
 def _read(path: str | Path) -> tuple[list[str], list[int], list[list[str]]]:
@@ -112,9 +140,9 @@ def _read(path: str | Path) -> tuple[list[str], list[int], list[list[str]]]:
     return header, [line for line, _ in body], [row[:width] for _, row in body]
 
 
-def _columns(path: str | Path, header: list[str], layout: Layout) -> list[str]:
+def _columns(path: str | Path, header: list[str], layout: Layout, labelled: bool = True) -> list[str]:
     """The names of the columns of numbers, in the training file's order if there is one."""
-    if layout.label not in header:
+    if labelled and layout.label not in header:
         nameless = bool(header) and all(map(_is_number, header))
         hint = " (these are numbers: has the file no header line?)" if nameless else ""
         raise ValueError(f"{path} has no label column {layout.label!r}; its columns are {_listed(header)}{hint}")

@@ -20,6 +20,7 @@ from tinymed.nn.module import Module
 from tinymed.optim import Optimizer
 from tinymed.tensor import Tensor, as_tensor
 from tinymed.training.models import keras_weights_
+from tinymed.training.objective import Objective
 
 OPTIMIZERS = {
     "adam": lambda parameters: optim.Adam(parameters, eps=1e-7),
@@ -65,14 +66,18 @@ class Sequential:
             now = _shape_after(made, now)
         self.network = nn.Sequential(*modules).apply(keras_weights_)
 
-    def compile(self, optimizer: Any = "adam", loss: str = "binary_crossentropy", metrics: Sequence[str] = ()) -> None:
+    def compile(
+        self, optimizer: Any = "adam", loss: str = "binary_crossentropy", metrics: str | Sequence[Any] = ()
+    ) -> None:
         """Choose how to train. optimizer is "adam", "sgd", "rmsprop" or one of tinymed.optim's."""
         if not isinstance(optimizer, Optimizer) and optimizer not in OPTIMIZERS:
             raise ValueError(f"no optimizer {optimizer!r}; there are {', '.join(OPTIMIZERS)}")
         if loss not in LOSSES:
             raise ValueError(f"no loss {loss!r}; there are {', '.join(LOSSES)}")
-        self.optimizer, self.loss = optimizer, loss
-        self.metrics = tuple(m.lower() if isinstance(m, str) else m for m in metrics)
+        wanted = (metrics,) if isinstance(metrics, str) else metrics
+        wanted = tuple(m.lower() if isinstance(m, str) else m for m in wanted)
+        Objective(LOSSES[loss][0]).metrics(wanted)  # refuses what there is not
+        self.optimizer, self.loss, self.metrics = optimizer, loss, wanted
 
     def fit(
         self,
@@ -131,14 +136,16 @@ class Sequential:
         if self.network is None:
             raise ValueError("summary: the shape of the input is not known yet; begin with layers.Input(shape=...)")
         whole = nn.summary(self.network, (1, *_first(self.input_shape)))
-        last = {"ChannelsLast"}  # whose output has the channels last already
         rows = [
-            row._replace(
-                output_shape=("N", *(row.output_shape[1:] if row.kind in last else _last(row.output_shape[1:])))
-            )
+            row._replace(kind=row.kind.removeprefix("ChannelsLast"), output_shape=(None, *_last(row.output_shape[1:])))
             for row in whole.rows
         ]
         print(replace(whole, rows=rows))
+
+    def __repr__(self) -> str:
+        kinds = " → ".join(type(layer).__name__ for layer in self.layers)
+        size = "not built yet" if self.network is None else f"{sum(p.numel() for p in self.network.parameters()):,}"
+        return f"keras.Sequential({kinds}; {size}{'' if self.network is None else ' parameters'})"
 
     # ---------------------------------------------------------------- from their dialect to ours
 

@@ -77,7 +77,7 @@ class Flatten(Layer):
     """(N,H,W,C) → (N,H·W·C), in this order: channels vary fastest."""
 
     def build(self, shape: tuple[int, ...]) -> list[Module]:
-        return [ChannelsLast(), nn.Flatten()] if len(shape) == 3 else [nn.Flatten()]
+        return [ChannelsLastFlatten() if len(shape) == 3 else nn.Flatten()]
 
 
 class Dense(Layer):
@@ -102,11 +102,11 @@ class Dropout(Layer):
         return [nn.Dropout(self.rate)]
 
 
-class ChannelsLast(Module):
-    """(N,C,H,W) → (N,H,W,C)"""
+class ChannelsLastFlatten(nn.Flatten):
+    """(N,C,H,W) → (N,H·W·C): Keras's order"""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.permute(0, 2, 3, 1)
+        return super().forward(input.permute(0, 2, 3, 1))
 
 
 def activated(layer: Layer, activation: str | None) -> list[Module]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinymed.nn import functional as F
-from tinymed.nn.module import Module
+from tinymed.nn.checks import whole
+from tinymed.nn.module import Module, Parameter
 from tinymed.tensor import Tensor
 
 
@@ -33,6 +34,22 @@ class LeakyReLU(Module):
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}"
+
+
+class PReLU(Module):
+    """y = x where x > 0, else a · x; a is learnt, one for all or one a channel        (He et al. 2015)"""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        super().__init__()
+        whole("PReLU", num_parameters=num_parameters)
+        self.num_parameters = num_parameters
+        self.weight = Parameter([float(init)] * num_parameters)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
 
 
 class ELU(Module):

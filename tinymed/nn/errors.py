@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from tinymed import kernels
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -21,6 +24,8 @@ def locate(error: Exception, module: Any) -> None:
 
     The innermost module and the message it met are kept on the error, so that nothing is said twice.
     """
+    if os.environ.get("TINYMED_BACKEND", "") not in ("", *kernels.BACKENDS):
+        return  # it is refused at the first kernel, and no layer's fault
     failing, message = error.__dict__.setdefault("_failed_in", (module, str(error)))
     path = next((path for path, inner in module.named_modules() if inner is failing), None)
     if path is None:  # it was called without being an attribute: its name is not to be known

@@ -11,6 +11,7 @@ from tinymed.ops.activation import (
     gelu,
     leaky_relu,
     log_softmax,
+    prelu,
     relu,
     relu6,
     sigmoid,
@@ -34,6 +35,7 @@ from tinymed.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
@@ -41,7 +43,7 @@ from tinymed.ops.loss import (
     smooth_l1_loss,
 )
 from tinymed.ops.matmul import linear
-from tinymed.ops.norm import batch_norm, dropout, embedding, group_norm, layer_norm
+from tinymed.ops.norm import batch_norm, dropout, dropout2d, embedding, group_norm, layer_norm, normalize
 from tinymed.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -62,10 +64,11 @@ __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "embedding",
-    "gelu", "group_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu",
-    "relu6", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "dropout2d", "elu",
+    "embedding", "gelu", "group_norm", "huber_loss", "interpolate", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse_loss", "nll_loss",
+    "normalize", "one_hot", "pad", "prelu", "relu", "relu6", "scaled_dot_product_attention", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from tinymed.nn.module import Module
 from tinymed.tensor import DEFAULT_DTYPE, Tensor
 
 HEADINGS = ("Layer", "Output shape", "Parameters", "Multiply-adds")
+ALIGNED = ("left", "left", "right", "right")
 
 
 class Row(NamedTuple):
@@ -63,7 +64,8 @@ class Summary:
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
         text = [
             "  ".join(
-                cell.ljust(width) if k < 2 else cell.rjust(width) for k, (cell, width) in enumerate(zip(line, widths))
+                cell.ljust(width) if side == "left" else cell.rjust(width)
+                for cell, width, side in zip(line, widths, ALIGNED)
             )
             for line in lines
         ]
@@ -71,7 +73,9 @@ class Summary:
 
     def _repr_html_(self) -> str:
         head, *body = (
-            "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line) + "</tr>"
+            "<tr>"
+            + "".join(f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(line, ALIGNED))
+            + "</tr>"
             for line, tag in [(HEADINGS, "th"), *((line, "td") for line in self.table)]
         )
         return f"<table>{head}{''.join(body)}</table><p>{'<br>'.join(map(escape, self.totals))}</p>"

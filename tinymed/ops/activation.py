@@ -46,6 +46,17 @@ class LeakyReLU(Function):
         return g * ctx.slope
 
 
+class PReLU(Function):
+    """y = x where x > 0, else a·x with a learnt;  ∂y/∂x = 1, else a;  ∂y/∂a = 0, else x        (He et al. 2015)"""
+
+    def forward(ctx, x, a):
+        ctx.x, ctx.slope = x, np.where(x > 0, x.dtype.type(1), a)
+        return x * ctx.slope
+
+    def backward(ctx, g):
+        return g * ctx.slope, g * np.minimum(ctx.x, 0)
+
+
 class ELU(Function):
     """y = x where x > 0, else a·(eˣ − 1);  ∂y/∂x = 1, else y + a"""
 
@@ -150,6 +161,14 @@ def relu6(input: Tensor) -> Tensor:
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where positive, else negative_slope · x"""
     return LeakyReLU.apply(floating(input), negative_slope)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where positive, else weight · x; weight (1) for all, or (C) for the channels of x (N,C,…)"""
+    C = input.shape[1] if input.ndim > 1 else 1
+    if weight.shape not in ((), (1,), (C,)):
+        raise ValueError(f"prelu: x {input.shape} needs a weight of shape (1,) or ({C},), got {weight.shape}")
+    return PReLU.apply(input, weight if input.ndim < 2 else weight.reshape(-1, *(1,) * (input.ndim - 2)))
 
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:

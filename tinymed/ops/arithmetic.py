@@ -261,3 +261,15 @@ bitwise_and = _comparison(np.bitwise_and, "bitwise_and", "__and__", "__rand__")
 bitwise_or = _comparison(np.bitwise_or, "bitwise_or", "__or__", "__ror__")
 bitwise_xor = _comparison(np.bitwise_xor, "bitwise_xor", "__xor__", "__rxor__")
 bitwise_not = method("bitwise_not", "__invert__")(lambda input: Tensor(np.invert(input.array)))
+
+
+@method()
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether shapes and all numbers are the same."""
+    return np.array_equal(input.array, other.array)
+
+
+@method()
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether |input − other| ≤ atol + rtol · |other| everywhere."""
+    return np.allclose(input.array, other.array, rtol, atol, equal_nan)

@@ -101,12 +101,14 @@ def _fitting_channels(name: str, x: Tensor, w: Tensor, groups: int) -> None:
     C = w.shape[1] * groups
     if x.shape[1] != C:
         hint = "; the last axis has as many: x.movedim(-1, 1)" if x.shape[-1] == C else ""
-        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, w {w.shape} expects {C}{hint}")
+        raise ValueError(
+            f"{name}: x {x.shape} has {x.shape[1]} channel{'s' * (x.shape[1] != 1)}, w {w.shape} expects {C}{hint}"
+        )
 
 
 def fitting_bias(name: str, bias: Tensor | None, O: int) -> None:
     if bias is not None and bias.shape != (O,):
-        raise ValueError(f"{name}: {O} channels out need a bias of shape ({O},), got {bias.shape}")
+        raise ValueError(f"{name}: {O} channel{'s' * (O != 1)} out need a bias of shape ({O},), got {bias.shape}")
 
 
 def conv1d(

@@ -86,12 +86,22 @@ def to(input: Tensor, target: Any) -> Tensor:
         target = target.dtype
     if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
         if target != "cpu":
-            raise ValueError(f"to({target!r}): there is no GPU backend here; tensors live on the cpu")
+            raise _no_gpu(f"to({target!r})")
         return input
     try:
         return cast(input, target)
     except TypeError:
         raise TypeError(f"to({target!r}): expected a dtype, such as tinymed.float32, or a device, cpu") from None
+
+
+@method()
+def cuda(input: Tensor, device: Any = None) -> Tensor:
+    """Refused: tensors live on the cpu."""
+    raise _no_gpu("cuda()")
+
+
+def _no_gpu(call: str) -> ValueError:
+    return ValueError(f"{call}: there is no GPU backend here; tensors live on the cpu")
 
 
 def _caster(name: str, dtype: str) -> Any:

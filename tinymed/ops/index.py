@@ -123,6 +123,12 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 @method()
+def nonzero(input: Tensor) -> Tensor:
+    """Where the numbers are not 0: (how many, ndim) indices, row by row; no gradient."""
+    return Tensor(np.argwhere(input.array))
+
+
+@method()
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The given entries along one axis."""
     axis = axis_of("index_select", input, dim)

@@ -68,6 +68,14 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return reduced(where(d < beta, d * d / (2 * beta), d - beta / 2), reduction)
 
 
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """(x − t)² / 2 where |x − t| < δ, else δ · (|x − t| − δ/2)        (Huber 1964)"""
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be above 0, got {delta}")
+    d = (input - _alike("huber_loss", input, target)).abs()
+    return reduced(where(d < delta, d * d / 2, delta * (d - delta / 2)), reduction)
+
+
 # ---------------------------------------------------------------- two classes
 
 

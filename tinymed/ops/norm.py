@@ -49,8 +49,8 @@ class Embedding(Function):
 class Dropout(Function):
     """y = x · m / (1 − p), each m 0 with probability p, else 1: the mean stays;  ∂y/∂x = m / (1 − p)"""
 
-    def forward(ctx, x, p, generator):
-        keep = generator.numpy.random(x.shape, dtype=np.float32) >= p
+    def forward(ctx, x, p, generator, drawn):
+        keep = generator.numpy.random(drawn, dtype=np.float32) >= p
         ctx.mask = keep * x.dtype.type(1 / (1 - p) if p < 1 else 0)
         return x * ctx.mask
 
@@ -153,8 +153,25 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
     """Zeroes each number with probability p and scales the others by 1/(1−p); in eval, x as it is."""
-    p = check_probability("dropout", p)
-    return Dropout.apply(input, p, generator or default_generator) if training and p > 0 else input
+    return _dropped("dropout", input, p, training, generator, input.shape)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """As dropout, of whole channels of x (N,C,H,W)        (Tompson et al. 2015)"""
+    if input.ndim != 4:
+        raise ValueError(f"dropout2d: expected x (N,C,H,W), got {input.shape}")
+    return _dropped("dropout2d", input, p, training, generator, (*input.shape[:2], 1, 1))
+
+
+def _dropped(name: str, x: Tensor, p: float, training: bool, generator: Generator | None, drawn: tuple) -> Tensor:
+    """Dropout by draws of a shape that broadcasts to x's."""
+    p = check_probability(name, p)
+    return Dropout.apply(x, p, generator or default_generator, drawn) if training and p > 0 else x
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(‖x‖_p, eps) along dim: vectors of length 1"""
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
 
 
 def check_probability(name: str, p: float) -> float:

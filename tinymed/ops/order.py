@@ -105,3 +105,13 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False) -> ValuesIndice
     """(values, indices) in order along dim; the gradient flows through the values."""
     indices = argsort(input, dim, descending)
     return ValuesIndices(gather(input, dim, indices), indices)
+
+
+@method()
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """(values, indices) of the k largest, or smallest, along dim, the most extreme first; differentiable."""
+    axis = axis_of("topk", input, dim)
+    if not 0 <= k <= input.shape[axis]:
+        raise ValueError(f"topk: k must be 0…{input.shape[axis]}, the size of dim {dim} of {input.shape}, got {k}")
+    indices = argsort(input, dim, descending=largest)[(slice(None),) * axis + (slice(k),)]
+    return ValuesIndices(gather(input, dim, indices), indices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
+from types import MethodType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         if isinstance(params, Module | Tensor | str | set) or not isinstance(params, Iterable):
             hint = ": pass model.parameters()" if isinstance(params, Module) else ""
+            hint = f": call it: model.{params.__name__}()" if isinstance(params, MethodType) else hint
             raise TypeError(f"{type(self).__name__} expects parameters in a list, got a {type(params).__name__}{hint}")
         groups = list(params)
         if not groups:
@@ -82,7 +84,8 @@ class Optimizer:
                             f"a gradient of {p.grad.dtype} {p.grad.shape} does not fit "
                             f"its parameter of {p.dtype} {p.shape}"
                         )
-                    self.update(p.array, p.grad.array, self.state[p], group)
+                    with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
+                        self.update(p.array, p.grad.array, self.state[p], group)
                     p._version[0] += 1  # a graph made before is stale now
         return loss
 

@@ -70,7 +70,7 @@ def _slid(kernel: Any) -> Any:
 def _window_sum() -> Finding:
     return Finding(
         "4.1.1",
-        "Σ wᵢ · f(xᵢ), kernel [[1,2],[3,4]] over 1…9",
+        "Σ wᵢ · f(xᵢ), kernel [[1, 2], [3, 4]] over 1…9",
         "a sum over one window",
         {
             "cross-correlation, kernel as it stands": _slid([[1.0, 2.0], [3.0, 4.0]]),
@@ -89,7 +89,7 @@ def _convolution() -> Finding:
         {
             "convolution": _slid(IDENTITY),
             "max pooling of the input, window 2, stride 1": _plain(F.max_pool2d(_image(IMAGE), 2, stride=1)),
-            "convolution with [[0,0],[0,1]]": _slid([[0.0, 0.0], [0.0, 1.0]]),
+            "convolution with [[0, 0], [0, 1]]": _slid([[0.0, 0.0], [0.0, 1.0]]),
         },
         False,
         "misprint: what is printed is max pooling of the input (window 2, stride 1), not its convolution",
@@ -110,7 +110,7 @@ def _max_pooling() -> Finding:
             "printed map's diagonal": np.diag(np.array(PRINTED_MAP)).tolist(),
         },
         False,
-        "no reading gives [5; 9]: it is the printed map's diagonal",
+        "no reading gives [[5], [9]], which it writes as [5; 9]: they are the printed map's diagonal",
     )
 
 

@@ -48,27 +48,32 @@ class History:
         axes = [ax] if hasattr(ax, "plot") else list(ax)
         for axis, (title, unit, names) in zip(axes, panels):
             for name in names:
-                shown = f"validation {name[4:]}" if name.startswith("val_") else f"training {name}"
+                label = f"validation {name[4:]}" if name.startswith("val_") else f"training {name}"
                 style = "--" if name.startswith("val_") else "-"
-                axis.plot(self.epochs, self.history[name], style, marker=".", label=shown)
+                axis.plot(self.epochs, self.history[name], style, marker=".", label=label)
             axis.set(title=title, xlabel="epoch", ylabel=unit)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)
         return ax
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4f}" for name, values in self.history.items())
+        last = ", ".join(f"{name}={shown(name, values[-1])}" for name, values in self.history.items())
         epochs = f"{len(self)} epoch{'s' * (len(self) != 1)}"
         return f"History({'; '.join(filter(None, [epochs, last, self.note]))})"
 
     def _repr_html_(self) -> str:
         rows = [["epoch", *self.history]]
         rows += [
-            [str(epoch), *(f"{values[k]:.4f}" for values in self.history.values())]
+            [str(epoch), *(shown(name, values[k]) for name, values in self.history.items())]
             for k, epoch in enumerate(self.epochs)
         ]
         body = "".join(
-            "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f'<{tag} style="text-align:right">{escape(cell)}</{tag}>' for cell in row) + "</tr>"
             for row, tag in zip(rows, ["th"] + ["td"] * len(self))
         )
         return f"<table>{body}</table>" + (f"<p>{escape(self.note)}</p>" if self.note else "")
+
+
+def shown(name: str, value: float) -> str:
+    """A figure as text: losses and rates, which may be of any size, in four digits, shares in four decimals."""
+    return f"{value:.4g}" if name == "lr" or name.endswith("loss") else f"{value:.4f}"

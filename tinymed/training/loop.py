@@ -50,7 +50,8 @@ def fit(
     class_weight       "balanced" or {class: weight}: what a sample counts in the training loss
     scheduler          of optim.lr_scheduler, stepped after every epoch; OneCycleLR after every batch
     early_stopping     so many epochs without a better val_loss (loss, without validation), or an EarlyStopping
-    keep_best          the figure, such as "val_loss" or "val_auc", at whose best epoch the weights are put back
+    keep_best          the figure, such as "val_loss" or "val_auc", at whose best epoch the weights are put back;
+                       None leaves those of the last epoch, with early_stopping too
     seed               governs shuffling and dropout: with equal weights to start from, runs are equal bit for bit
     verbose            False: silent; 2: a line an epoch; else a bar where the output is a terminal
 
@@ -195,9 +196,10 @@ def _train(
 ) -> dict[str, float]:
     step.model.train()
     tally = _Tally(step.objective, functions)
-    for number, (x, y) in enumerate(batches, 1):
-        tally.add(*step(x, y, f"epoch {epoch}, batch {number} of {len(batches)}"))
-        shown.batch(epoch, tally.loss)
+    with np.errstate(over="ignore", invalid="ignore"):  # what matters of it is refused, in words
+        for number, (x, y) in enumerate(batches, 1):
+            tally.add(*step(x, y, f"epoch {epoch}, batch {number} of {len(batches)}"))
+            shown.batch(epoch, tally.loss)
     step.check(epoch)
     return tally.figures()
 
@@ -205,7 +207,7 @@ def _train(
 def _figures(model: Module, batches: Batches, objective: Objective, functions: dict[str, Callable]) -> dict[str, float]:
     model.eval()
     tally = _Tally(objective, functions)
-    with no_grad():
+    with no_grad(), np.errstate(over="ignore", invalid="ignore"):
         for x, y in batches:
             output = model(x)
             target = objective.target(output, y)

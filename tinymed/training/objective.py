@@ -24,6 +24,7 @@ OUTPUTS = {
     F.mse_loss: "values",
     F.l1_loss: "values",
     F.smooth_l1_loss: "values",
+    F.huber_loss: "values",
 }
 NAMES: dict[str, Any] = {
     **{f.__name__: f for f in OUTPUTS},
@@ -39,6 +40,7 @@ MODULES: dict[type, Callable] = {
     nn.MSELoss: F.mse_loss,
     nn.L1Loss: F.l1_loss,
     nn.SmoothL1Loss: F.smooth_l1_loss,
+    nn.HuberLoss: F.huber_loss,
 }
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tinymed.training.history import shown
+
 
 class Silent:
     """Shows nothing; the others do more."""
@@ -36,7 +38,7 @@ class Lines(Silent):
     def line(self, epoch: int, logs: Mapping[str, float]) -> str:
         now = time.perf_counter()
         took, self.since = now - self.since, now
-        figures = (f"{name} {value:.4g}" if name == "lr" else f"{name} {value:.4f}" for name, value in logs.items())
+        figures = (f"{name} {shown(name, value)}" for name, value in logs.items())
         return " · ".join([f"Epoch {epoch}/{self.epochs}", f"{took:.1f} s", *figures])
 
 
@@ -59,7 +61,7 @@ class Bar(Lines):
         self.bar.stop()
 
     def batch(self, epoch: int, loss: float) -> None:
-        self.bar.update(self.task, advance=1, description=f"Epoch {epoch}/{self.epochs} · loss {loss:.4f}")
+        self.bar.update(self.task, advance=1, description=f"Epoch {epoch}/{self.epochs} · loss {loss:.4g}")
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         self.bar.console.print(self.line(epoch, logs), highlight=False)

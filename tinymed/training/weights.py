@@ -33,6 +33,8 @@ def save(
     from safetensors.numpy import save as to_bytes
 
     state = model_or_state.state_dict() if isinstance(model_or_state, Module) else model_or_state
+    if not isinstance(state, Mapping):
+        raise TypeError(f"save_weights expects (model, path), got a {type(state).__name__} in the model's place")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"save: metadata maps str to str, got {key!r}: {value!r}; use json.dumps(value)")
@@ -49,12 +51,14 @@ def save(
     _write(Path(path), to_bytes(arrays, about))
 
 
-def load(path: str | Path) -> dict[str, np.ndarray]:
+def load(path: str | Path, *more: Any) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name, fit for `model.load_state_dict`.
 
     Files of other programs are read too; in those that `save` wrote, every changed bit is found.
     Raises CheckpointError for whatever is no such file, or no longer one.
     """
+    if more or isinstance(path, Module):
+        raise TypeError("load_weights takes the path alone: model.load_state_dict(load_weights(path))")
     return _read(Path(path))[0]
 
 
