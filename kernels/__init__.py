@@ -15,14 +15,17 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+from tinymed.kernels import threads
+
 BACKENDS = {  # in order of preference: the first that is available is the default
+    "numba": "numba_backend",
     "numpy": "numpy_backend",
     "reference": "reference",
 }
 
 NAMES = (
     "matmul",
-    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad"),
     *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
     *("rnn", "rnn_grad", "lstm", "lstm_grad", "gru", "gru_grad"),
     *("sgd_step", "adam_step", "rmsprop_step", "adagrad_step"),
@@ -46,8 +49,13 @@ def available() -> dict[str, tuple[bool, str]]:
 def get_backend() -> str:
     """The name of the backend in force."""
     if not _in_force:
-        _choose(os.environ.get("TINYMED_BACKEND") or next(n for n in BACKENDS if load(n).available()[0]))
+        _choose(os.environ.get("TINYMED_BACKEND") or _automatic())
     return _in_force
+
+
+def _automatic() -> str:
+    """The first that can be used here and means to be: a compiler that is switched off does not."""
+    return next(n for n in BACKENDS if load(n).available()[0] and getattr(load(n), "AUTOMATIC", True))
 
 
 class use_backend:  # noqa: N801
@@ -77,6 +85,7 @@ def _choose(name: str) -> None:
         if owner != name:
             lacking.setdefault(owner, []).append(kernel)
     globals()["_in_force"] = name
+    threads.give_to(getattr(module, "THREADS", "blas"))
     for owner, kernels in lacking.items():
         warnings.warn(f"the backend {name!r} lacks {', '.join(kernels)}; {owner!r} computes them", stacklevel=3)
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from tinymed.kernels.numpy_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
 from tinymed.kernels.numpy_recurrent import gru, gru_grad, lstm, lstm_grad, rnn, rnn_grad
-from tinymed.kernels.shapes import ConvShape, PoolShape
+from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_input_grad",
-    "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
-    "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad",
+    "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
 ]  # fmt: skip
 
 
@@ -102,6 +102,35 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray
     if s.G == 1:  # one product over all images and windows
         return np.tensordot(g[:, 0], columns[:, 0], ((0, 2), (0, 2))).reshape(s.w)
     return np.matmul(g, columns.swapaxes(2, 3)).sum(axis=0).reshape(s.w)
+
+
+# ---------------------------------------------------------------- convolution, bounds and pooling
+
+
+def conv2d_max_pool2d(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape, window: Pair, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of each window of conv2d, windows side by side, kept between low and high; and where it stood.
+
+    → y and where, both (N,O,OH/h,OW/w): where is u·w + v in the window (h,w), or DEAD beyond the bounds
+    """
+    y, where = max_pool2d(conv2d(x, w, b, s), _tiles(s, window))
+    where = np.where((low < y) & (y < high), where, DEAD).astype(np.uint8)
+    return np.clip(y, low, high, out=y), where
+
+
+def conv2d_max_pool2d_grad(
+    g: np.ndarray, where: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape, window: Pair
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """g to where the largest stood, and from there → gx (if w is given), gw (if x is given), gb."""
+    g = max_pool2d_grad(g, where, _tiles(s, window))  # DEAD is no tap's number
+    gx = None if w is None else conv2d_input_grad(g, w, s)
+    gw = None if x is None else conv2d_weight_grad(x, g, s)
+    return gx, gw, g.sum(axis=(0, 2, 3))
+
+
+def _tiles(s: ConvShape, window: Pair) -> PoolShape:
+    return pool_shape("max_pool2d", s.y, window, window, (0, 0))
 
 
 # ---------------------------------------------------------------- pooling

@@ -21,12 +21,13 @@ from tinymed.kernels.reference_recurrent import (
     rnn_grad,
     sigmoid,
 )
-from tinymed.kernels.shapes import ConvShape, PoolShape
+from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "article_rnn", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d",
-    "conv2d_input_grad", "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d",
-    "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad",
+    "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn",
+    "rnn_grad", "sgd_step", "sigmoid", "softmax",
 ]  # fmt: skip
 
 
@@ -159,6 +160,37 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
         for _, cell in cells:
             gx[cell] += g[at] / count[at[2:]]
     return gx
+
+
+# ---------------------------------------------------------------- ReLU6-Conv-Pool (article 1.4.3)
+
+
+def conv2d_max_pool2d(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape, window: Pair, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """y = min(max(the largest of the window of conv2d, low), high), and which of its cells that was, or DEAD
+
+    The largest of bounded numbers is the largest, bounded; ReLU's bounds are 0 and ∞, ReLU6's 0 and 6.
+    """
+    y, where = max_pool2d(conv2d(x, w, b, s), pool_shape("max_pool2d", s.y, window, window, (0, 0)))
+    for at in np.ndindex(y.shape):
+        if not low < y[at] < high:
+            where[at] = DEAD
+            y[at] = low if y[at] <= low else high if y[at] >= high else y[at]  # NaN stays
+    return y, where.astype(np.uint8)
+
+
+def conv2d_max_pool2d_grad(
+    g: np.ndarray, where: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape, window: Pair
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """∂L/∂x, ∂L/∂w, ∂L/∂b: the winner of each window that is not DEAD receives its g; then as in conv2d"""
+    into_conv = np.zeros(s.y, g.dtype)
+    for at, cells in windows(pool_shape("max_pool2d", s.y, window, window, (0, 0))):
+        if where[at] != DEAD:
+            into_conv[dict(cells)[int(where[at])]] += g[at]
+    gx = None if w is None else conv2d_input_grad(into_conv, w, s)
+    gw = None if x is None else conv2d_weight_grad(x, into_conv, s)
+    return gx, gw, into_conv.sum(axis=(0, 2, 3))
 
 
 # ---------------------------------------------------------------- activations (article 1.4.3)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 Pair = tuple[int, int]
+DEAD = 255  # in the `where` of conv2d_max_pool2d: the largest was cut off by a bound, so no gradient passes
 
 
 class ConvShape(NamedTuple):

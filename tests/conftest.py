@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+
+# a worker for each processor runs the tests: each computes with few threads, or they would wait for one another
+os.environ.setdefault("TINYMED_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

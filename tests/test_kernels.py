@@ -169,7 +169,7 @@ def test_missing_kernels_fall_back_with_one_warning(monkeypatch):
     poor.matmul = reference.matmul
     monkeypatch.setitem(sys.modules, "tinymed.kernels.poor", poor)
     monkeypatch.setitem(kernels.BACKENDS, "poor", "poor")
-    with pytest.warns(UserWarning, match="'poor' lacks conv2d, .*; 'numpy' computes them"), tinymed.use_backend("poor"):
+    with pytest.warns(UserWarning, match="'poor' lacks conv2d, .*; 'numba' computes them"), tinymed.use_backend("poor"):
         assert kernels.matmul is reference.matmul
     poor.available = lambda: (False, "no such machine")
     with pytest.raises(ValueError, match="'poor' cannot be used here: no such machine"):

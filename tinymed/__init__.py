@@ -18,6 +18,7 @@ from tinymed.autograd import Function, detect_anomaly, enable_grad, inference_mo
 from tinymed.gradcheck import gradcheck
 from tinymed.kernels import available as backends
 from tinymed.kernels import get_backend, use_backend
+from tinymed.kernels.threads import get_num_threads, set_num_threads
 from tinymed.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
 from tinymed.ops.arithmetic import (
     add, allclose, div, eq, equal, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul,

@@ -1,0 +1,71 @@
+"""How every Numba kernel is compiled and kept, and the scratch memory that its threads own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+# Sums may be reordered and contracted, for speed; NaN and infinity keep their meaning.
+HOW: dict[str, Any] = {
+    "error_model": "numpy",  # a division by zero gives inf, and its check would stop vectorisation
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+}
+# OpenMP's threads start in 2 µs, Numba's own in 170. Between loops they wait awake for some 10 µs only: where another
+# program has a core, a thread that waits awake for longer loses its turn on it, and a loop takes 8 ms for the others.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: a folder for each state of their sources.
+
+    Numba looks at the file of a function, not at the files of the functions that it calls, and would go on using
+    what is out of date.
+    """
+    import platformdirs
+
+    sources = sorted(Path(__file__).parent.glob("numba_*.py"))
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("tinymed") / "kernels") / state
+
+
+_folder = str(cache_folder())
+
+
+def jit(function: Callable | None = None, parallel: bool = False) -> Any:
+    """numba.njit as the kernels want it, compiled when first called, and once for all processes."""
+    if function is None:
+        return lambda f: jit(f, parallel)
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder
+    try:
+        return numba.njit(parallel=parallel, cache=True, **HOW)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+_scratch = threading.local()
+
+
+def scratch(name: str, size: int, dtype: np.dtype) -> np.ndarray:
+    """A row of `size` numbers for every thread, (threads, size), kept from call to call: fresh pages are slow.
+
+    What it holds is left over from the last call.
+    """
+    held: dict[tuple[str, str], np.ndarray] = _scratch.__dict__  # type: ignore[assignment]
+    key = (name, np.dtype(dtype).char)
+    if key not in held or held[key].shape[1] < size:
+        held[key] = np.empty((numba.config.NUMBA_NUM_THREADS, size + -size % 64 + 16), dtype)  # rows out of step
+    return held[key]
+
+
+def plain(a: np.ndarray) -> np.ndarray:
+    """a as the kernels' types want it: C order, writeable; a copy only where it is not so."""
+    return np.require(a, requirements=("C", "W"))

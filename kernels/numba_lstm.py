@@ -1,0 +1,143 @@
+"""The LSTM in Numba (article 4.3): its cell, the cell's gradient, the whole sequence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinymed.kernels.numba_jit import jit, plain
+from tinymed.kernels.numba_launch import fetch, launch
+from tinymed.kernels.numba_steps import (
+    in_strips,
+    input_grads,
+    inputs,
+    pack,
+    share_out,
+    state_grad,
+    states_before,
+    times,
+)
+from tinymed.kernels.numba_tanh import sigmoid, tanh
+
+Array = np.ndarray
+
+
+@jit
+def _lstm(task, me, args):
+    gates, h0, c0, strips, offsets, height, panels, hs, cs = fetch(args)
+    T, N, H = hs.shape
+    flat = gates.reshape(-1)
+    r0, r1 = task * height, min(N, (task + 1) * height)
+    panel = panels[me]
+    for t in range(T):
+        pack(hs[t - 1] if t else h0, r0, r1, panel)
+        times(panel, r0, r1, strips, H, offsets, flat, t * N * 4 * H, 4 * H, True)
+        before = cs[t - 1] if t else c0
+        for n in range(r0, r1):
+            _lstm_cell(gates[t, n], before[n], cs[t, n], hs[t, n])
+
+
+@jit
+def _lstm_cell(gates, before, c, h):
+    for j in range(h.size):
+        i, f, g, o = sigmoid(gates[0, j]), sigmoid(gates[1, j]), tanh(gates[2, j]), sigmoid(gates[3, j])
+        new = f * before[j] + i * g
+        gates[0, j], gates[1, j], gates[2, j], gates[3, j] = i, f, g, o
+        c[j] = new
+        h[j] = o * tanh(new)
+
+
+def lstm(
+    x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array
+) -> tuple[Array, Array, Array]:
+    """c_t = f∘c_{t−1} + i∘g,  h_t = o∘tanh(c_t) → hs (T,N,H), cs (T,N,H), gates i f g o (T,N,4H)."""
+    gates = inputs(x, w_ih, b_ih + b_hh)
+    T, N, H = *x.shape[:2], h0.shape[1]
+    hs, cs = np.empty((T, N, H), gates.dtype), np.empty((T, N, H), gates.dtype)
+    height, offsets, panels = share_out(N, H, gates.dtype)
+    launch(
+        _lstm,
+        -(-len(h0) // height),
+        gates.reshape(T, N, 4, H),
+        plain(h0),
+        plain(c0),
+        in_strips(w_hh.T),
+        offsets,
+        height,
+        panels,
+        hs,
+        cs,
+    )
+    return hs, cs, gates
+
+
+@jit
+def _lstm_grad(task, me, args):
+    gh, gc, c0, cs, gates, strips, offsets, height, panels, da, dh, dc = fetch(args)
+    T, N, H = gh.shape
+    flat = dh.reshape(-1)
+    r0, r1 = task * height, min(N, (task + 1) * height)
+    panel = panels[me]
+    for t in range(T - 1, -1, -1):
+        before = cs[t - 1] if t else c0
+        for n in range(r0, r1):
+            if gc.size:
+                for j in range(H):
+                    dc[n, j] += gc[t, n, j]
+            _lstm_cell_grad(gh[t, n], gates[t, n], before[n], cs[t, n], dh[n], dc[n], da[t, n])
+        pack(da[t].reshape(N, 4 * H), r0, r1, panel)
+        times(panel, r0, r1, strips, 4 * H, offsets, flat, 0, H, False)
+
+
+@jit
+def _lstm_cell_grad(gh, gates, before, c, dh, dc, da):
+    one = gh.dtype.type(1)
+    for j in range(gh.size):
+        i, f, g, o = gates[0, j], gates[1, j], gates[2, j], gates[3, j]
+        bent = tanh(c[j])
+        into_h = gh[j] + dh[j]
+        into_c = dc[j] + into_h * o * (one - bent * bent)
+        da[0, j] = into_c * g * i * (one - i)
+        da[1, j] = into_c * before[j] * f * (one - f)
+        da[2, j] = into_c * i * (one - g * g)
+        da[3, j] = into_h * bent * o * (one - o)
+        dc[j] = into_c * f
+
+
+def lstm_grad(
+    gh: Array,
+    gc: Array | None,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    hs: Array,
+    cs: Array,
+    gates: Array,
+    w_ih: Array,
+    w_hh: Array,
+) -> tuple[Array, ...]:
+    """gh and gc (T,N,H), into every h_t and c_t → gx, gh0, gc0, gw_ih, gw_hh, gb."""
+    T, N, H = hs.shape
+    da = np.empty((T, N, 4, H), hs.dtype)
+    dh, dc = np.zeros((N, H), hs.dtype), np.zeros((N, H), hs.dtype)
+    height, offsets, panels = share_out(N, 4 * H, hs.dtype)
+    gc = np.empty((0, 0, 0), hs.dtype) if gc is None else plain(gc)
+    gates = plain(gates).reshape(T, N, 4, H)
+    launch(
+        _lstm_grad,
+        -(-len(h0) // height),
+        plain(gh),
+        gc,
+        plain(c0),
+        plain(cs),
+        gates,
+        in_strips(w_hh),
+        offsets,
+        height,
+        panels,
+        da,
+        dh,
+        dc,
+    )
+    da = da.reshape(T, N, 4 * H)
+    gx, gw_ih, gb = input_grads(da, x, w_ih)
+    return gx, dh, dc, gw_ih, state_grad(da, states_before(hs, h0)), gb

@@ -1,0 +1,99 @@
+"""What recurrent layers share: one product for all inputs, and a loop over time in which each thread keeps its rows.
+
+A thread takes some rows of the batch through the whole sequence and waits for nobody. In each step it packs its
+states, multiplies them by W_hh tile by tile, and runs the cell over each row. What the gradients of the weights
+need is kept for one product at the end. Letters and shapes as in numpy_recurrent.py.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from tinymed.kernels import numba_tile as core
+from tinymed.kernels.numba_jit import jit, scratch
+from tinymed.kernels.numba_launch import fetch, launch
+from tinymed.kernels.numba_matmul import matmul
+
+Array = np.ndarray
+ROWS = core.ROWS
+HEIGHT = 4 * ROWS  # of the batch, at most, to a thread at a time: so often is a strip of W_hh used while it is near
+
+
+@jit
+def pack(states, r0, r1, panels):
+    """Rows r0 … r1 of the states (N,K) as panels (K,ROWS)."""
+    K = states.shape[1]
+    for r in range(r0, r1):
+        row, into = states[r], panels[(r - r0) // ROWS * ROWS * K + (r - r0) % ROWS :]
+        for k in range(K):
+            into[k * ROWS] = row[k]
+
+
+@jit
+def times(panels, r0, r1, strips, K, offsets, out, at, N, add):
+    """out[r0 … r1] = panels · strips, or added to it; out (·,N) is flat and begins at `at`."""
+    wide = core.VECTORS * (core.BYTES // out.itemsize)
+    for n in range(0, N, wide):
+        for r in range(r0, r1, ROWS):
+            core.tile(
+                panels, (r - r0) * K, strips, n * K, offsets, 0, K,
+                out, at + r * N + n, N, min(ROWS, r1 - r), min(wide, N - n), add,
+            )  # fmt: skip
+
+
+def in_strips(w: Array) -> Array:
+    """(K,N) → strips (K, a tile's width) one after another; zeros fill the last."""
+    wide = core.columns(w.dtype)
+    K, N = w.shape
+    out = np.zeros((-(-N // wide), K, wide), w.dtype)
+    for q in range(len(out)):
+        out[q, :, : min(wide, N - q * wide)] = w[:, q * wide : (q + 1) * wide]
+    return out.reshape(-1)
+
+
+def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array, Array]:
+    """How many rows a task takes, the offsets of a strip's rows, and memory for its panels."""
+    parts = max(1, -(-N // numba.get_num_threads()))
+    height = min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
+    panels = scratch("rows", -(-height // ROWS) * ROWS * K, dtype)
+    return height, np.arange(K) * core.columns(dtype), panels
+
+
+def inputs(x: Array, w_ih: Array, b: Array) -> Array:
+    """W_ih·x_t + b for all t."""
+    return matmul(x.reshape(-1, x.shape[2]), w_ih.T).reshape(*x.shape[:2], len(w_ih)) + b
+
+
+def input_grads(da: Array, x: Array, w_ih: Array) -> tuple[Array, Array, Array]:
+    """From da, into W_ih·x + b: gx, gw_ih, gb."""
+    flat = da.reshape(-1, da.shape[2])
+    return matmul(flat, w_ih).reshape(x.shape), matmul(flat.T, x.reshape(-1, x.shape[2])), column_sums(flat)
+
+
+def state_grad(da: Array, before: Array) -> Array:
+    """Σ_t da_tᵀ·h_{t−1}"""
+    return matmul(da.reshape(-1, da.shape[2]).T, before.reshape(-1, before.shape[2]))
+
+
+@jit
+def _sums(t, me, args):
+    a, out = fetch(args)
+    M, parts, total = a.shape[0], out.shape[0], out[t]
+    total[:] = 0
+    for m in range(t * M // parts, (t + 1) * M // parts):
+        row = a[m]
+        for j in range(total.size):
+            total[j] += row[j]
+
+
+def column_sums(a: Array) -> Array:
+    """(M,N) → (N); each thread sums some rows."""
+    out = np.empty((numba.get_num_threads(), a.shape[1]), a.dtype)
+    launch(_sums, len(out), a, out)
+    return out.sum(axis=0)
+
+
+def states_before(hs: Array, h0: Array) -> Array:
+    """h_{t−1} for every t."""
+    return np.concatenate([h0[None], hs[:-1]])

@@ -1,0 +1,97 @@
+"""How many threads compute, and that BLAS and Numba do not fight for them; kernels by address; compiled once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinymed
+
+ROOT = Path(__file__).parent.parent
+pytest.importorskip("numba")
+
+
+def run(code: str, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() + done.stderr.strip()
+
+
+POOLS = """
+import numba, threadpoolctl, tinymed
+def blas():
+    return max(p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas")
+"""
+
+
+def test_one_pool_computes_and_the_other_rests():
+    code = POOLS + (
+        "tinymed.use_backend('numba'); print(blas(), numba.get_num_threads());"
+        "tinymed.use_backend('numpy'); print(blas());"
+        "tinymed.set_num_threads(1); print(blas(), tinymed.get_num_threads());"
+        "tinymed.use_backend('numba'); print(blas(), numba.get_num_threads())"
+    )
+    assert run(code, TINYMED_NUM_THREADS="2").split() == ["1", "2", "2", "1", "1", "1", "1"]
+
+
+def test_a_number_of_threads_that_cannot_be():
+    for n in (0, -1, 1.5, "2", True, 10_000):
+        with pytest.raises(ValueError, match="a whole number from 1 to"):
+            tinymed.set_num_threads(n)
+    assert "TINYMED_NUM_THREADS must be a whole number of 1 or more, got 'many'" in run(
+        "import tinymed; tinymed.get_num_threads()", TINYMED_NUM_THREADS="many"
+    )
+
+
+def test_a_compiler_that_is_switched_off_is_not_chosen_but_can_be():
+    code = "import tinymed; print(tinymed.get_backend()); tinymed.use_backend('numba'); print(tinymed.get_backend())"
+    assert run(code, NUMBA_DISABLE_JIT="1", TINYMED_BACKEND="").split() == ["numpy", "numba"]
+
+
+def test_import_loads_no_numba():
+    assert run("import sys, tinymed, tinymed.nn, tinymed.optim; print('numba' in sys.modules)") == "False"
+
+
+TRAIN = """
+import hashlib, numpy as np, tinymed
+from tinymed import nn, optim
+tinymed.manual_seed(0)
+block = nn.Conv2d(1, 6, 3, padding=1), nn.ReLU6(), nn.MaxPool2d(2)
+net = nn.Sequential(*block, nn.Flatten(), nn.Linear(294, 33), nn.Linear(33, 2))
+optimizer = optim.Adam(net.parameters(), lr=1e-2)
+x, y = tinymed.randn(37, 1, 14, 14), tinymed.randint(0, 2, (37,))
+for _ in range(5):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(net(x), y).backward()
+    optimizer.step()
+print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest())
+"""
+
+
+def test_two_runs_are_equal_bit_for_bit():
+    first, second = (run(TRAIN, TINYMED_NUM_THREADS="2", TINYMED_BACKEND="numba") for _ in range(2))
+    assert len(first) == 64
+    assert first == second
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 33, 48, 49, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_sizes_that_fill_no_register(n, dtype):
+    from tinymed.kernels import numba_matmul
+
+    rng = np.random.default_rng(n)
+    for m, k in ((1, 5), (9, 1), (33, 70), (8, 1100)):
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        want = a.astype(np.float64) @ b.astype(np.float64)
+        before, numba_matmul.SMALL = numba_matmul.SMALL, 0
+        try:
+            for got in (numba_matmul.matmul(a, b), numba_matmul.matmul(a, np.asfortranarray(b))):
+                np.testing.assert_allclose(got, want, atol=(1e-4 if dtype == np.float32 else 1e-11) * k**0.5)
+        finally:
+            numba_matmul.SMALL = before
