@@ -9,6 +9,7 @@ import tinymed as tm
 import tinymed.nn.functional as F
 from tinymed.autograd import Function
 from tinymed.ops import recurrent
+from tinymed.ops.fused import conv2d_max_pool2d
 
 LAYOUTS = {
     "negative strides": lambda a: np.ascontiguousarray(np.flip(a))[(slice(None, None, -1),) * a.ndim],
@@ -97,6 +98,12 @@ OPS = {  # an expression and its samples: a shape of random numbers in 0.2…0.9
     "max_pool3d": (lambda x: F.max_pool3d(x, 2), X3),
     "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), X2),
     "adaptive_max_pool1d": (lambda x: F.adaptive_max_pool1d(x, 4), X1),
+    "conv2d_max_pool2d": (
+        lambda x, w, b: conv2d_max_pool2d(x, w, b, 1, 1, 1, 2, (2, 2), 0.0, 6.0),
+        X2,
+        (6, 2, 3, 3),
+        (6,),
+    ),
     "interpolate": (lambda x: F.interpolate(x, scale_factor=2), X2),
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), X2, (4,), (4,)),
     "batch_norm in eval": (lambda x, m, v: F.batch_norm(x, m.detach(), v.detach()), X2, (4,), (4,)),

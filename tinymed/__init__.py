@@ -19,6 +19,7 @@ from tinymed.gradcheck import gradcheck
 from tinymed.kernels import available as backends
 from tinymed.kernels import get_backend, use_backend
 from tinymed.kernels.threads import get_num_threads, set_num_threads
+from tinymed.modes import no_fusion
 from tinymed.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
 from tinymed.ops.arithmetic import (
     add, allclose, div, eq, equal, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul,

@@ -1,4 +1,4 @@
-"""The switches around ops: whether graphs are built, and whether numbers are watched. They hold for one thread."""
+"""The switches around ops: whether graphs are built, numbers watched, layers fused. They hold for one thread."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import ContextDecorator
 class _Modes(threading.local):
     grad = True
     anomaly = False
+    fusion = True
 
 
 modes = _Modes()
@@ -54,6 +55,13 @@ class detect_anomaly(_Switch):  # noqa: N801
 
     def __init__(self) -> None:
         super().__init__("anomaly", True)
+
+
+class no_fusion(_Switch):  # noqa: N801
+    """Runs every layer of a Sequential by itself: Conv2d, ReLU and MaxPool2d are not made one op."""
+
+    def __init__(self) -> None:
+        super().__init__("fusion", False)
 
 
 def is_grad_enabled() -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinymed.nn import functional as F
+from tinymed.nn.activation import ReLU6
 from tinymed.nn.checks import per_axis
 from tinymed.nn.conv import Conv2d
+from tinymed.nn.fusion import run
 from tinymed.nn.module import Module
+from tinymed.nn.pooling import MaxPool2d
 from tinymed.tensor import Tensor
 
 
@@ -29,7 +31,7 @@ class ConvReLU6(Module):
         self.conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(self.conv(input))
+        return run([self.conv, ReLU6()], input)
 
 
 class ConvReLU6Pool(ConvReLU6):
@@ -40,7 +42,7 @@ class ConvReLU6Pool(ConvReLU6):
         self.pool_size = per_axis("ConvReLU6Pool", "pool_size", pool_size, 2)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.max_pool2d(super().forward(input), self.pool_size)
+        return run([self.conv, ReLU6(), MaxPool2d(self.pool_size)], input)
 
     def extra_repr(self) -> str:
         return f"pool_size={self.pool_size}"

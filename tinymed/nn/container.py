@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tinymed.nn.errors import nearest
+from tinymed.nn.fusion import run
 from tinymed.nn.module import Module
 
 
@@ -63,9 +64,7 @@ class Sequential(_Numbered):
         return Sequential(dict(named))
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
-        return input
+        return run([*self], input)
 
 
 class ModuleList(_Numbered):

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinymed.autograd import no_grad
+from tinymed.nn.container import Sequential
+from tinymed.nn.fusion import fusible
 from tinymed.nn.module import Module
 from tinymed.tensor import DEFAULT_DTYPE, Tensor
 
@@ -24,6 +26,7 @@ class Row(NamedTuple):
     output_shape: Any
     params: int
     macs: int
+    fused_with: str = ""  # the path of the layer in whose op it runs
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +48,10 @@ class Summary:
     def table(self) -> list[tuple[str, str, str, str]]:
         """The cells, as text."""
         names = [f"{row.path} ({row.kind})" if row.path else row.kind for row in self.rows]
+        names = [
+            f"{name} in one pass with {row.fused_with}" if row.fused_with else name
+            for name, row in zip(names, self.rows)
+        ]
         return [
             (name, str(row.output_shape), f"{row.params:,}", f"{row.macs:,}") for name, row in zip(names, self.rows)
         ]
@@ -88,6 +95,7 @@ def summary(model: Module, input_size: Any, dtype: Any = DEFAULT_DTYPE) -> Summa
     """
     sizes = [input_size] if all(isinstance(size, int | np.integer) for size in input_size) else input_size
     paths = {module: path for path, module in model.named_modules()}
+    fused = _fused(paths)
     rows: list[Row] = []
     counted: set[Tensor] = set()
     activation_bytes = 0
@@ -104,7 +112,7 @@ def summary(model: Module, input_size: Any, dtype: Any = DEFAULT_DTYPE) -> Summa
         if leaf or own or macs:
             shapes = [t.shape for t in outputs]
             shape = shapes[0] if len(shapes) == 1 else shapes
-            rows.append(Row(paths[module], type(module).__name__, shape, _numbers(own), macs))
+            rows.append(Row(paths[module], type(module).__name__, shape, _numbers(own), macs, fused.get(module, "")))
 
     modes = {module: module.training for module in paths}
     handles = [module.register_forward_hook(note) for module in paths]
@@ -125,6 +133,17 @@ def summary(model: Module, input_size: Any, dtype: Any = DEFAULT_DTYPE) -> Summa
         param_bytes=sum(p.array.nbytes for p in parameters),
         activation_bytes=activation_bytes,
     )
+
+
+def _fused(paths: dict[Module, str]) -> dict[Module, str]:
+    """The layers that run in another's op, and that layer's path."""
+    found: dict[Module, str] = {}
+    for module in paths:
+        if isinstance(module, Sequential):
+            layers = [*module]
+            for k, first in enumerate(layers):
+                found |= dict.fromkeys(layers[k + 1 : k + fusible(layers[k:])], paths[first])
+    return found
 
 
 def _tensors(values: Any) -> list[Tensor]:
