@@ -22,6 +22,7 @@ from tinymed.kernels.numba_pool import larger_of_four
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
 
 ROWS = core.ROWS
+LITTLE = 1 << 19  # multiply-adds that a task should have
 NEAR = 1024  # columns of y that one block computes: ROWS · NEAR numbers stay in the first cache
 
 
@@ -250,5 +251,6 @@ def _job(
         size = x.size - (s.OH - R) * x.pitch
         offsets = offsets // x.size * size + offsets % x.size
     tasks = s.N * -(-OH // R)
-    cut = min(s.G * -(-(s.O // s.G) // ROWS), max(1, 2 * threads // tasks))
+    worth = s.O * OH * OW * offsets.size * s.N // LITTLE  # so many tasks, at most, repay waking their threads
+    cut = max(1, min(s.G * -(-(s.O // s.G) // ROWS), 2 * threads // tasks, worth // tasks))
     return Forward(size, s.G, OH, OW, R, cut, *window, dtype.type(low), dtype.type(high)), offsets, tasks * cut

@@ -12,7 +12,8 @@ from tinymed.kernels.numba_launch import fetch, launch
 ROWS = core.ROWS
 DEEP = 1024  # of K at a time: a panel of B stays in the second cache
 BLOCK = 1 << 15  # numbers to pack in a task
-SMALL = 32**3  # products of fewer multiply-adds are not worth a start of the threads
+SMALL = 32**3  # multiply-adds: smaller products, and those of a few rows or columns, are BLAS's
+FEW = 3
 
 
 @jit
@@ -102,7 +103,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     (M, K), N = a.shape[-2:], b.shape[-1]
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     many = int(np.prod(stack))
-    if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K * many < SMALL:
+    if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K * many < SMALL or min(M, N) <= FEW:
         return np.matmul(a, b)
     wide = core.columns(a.dtype)
     offsets = np.arange(min(K, DEEP)) * wide
