@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -64,23 +65,36 @@ class Function:
     def apply(cls, *args: Any) -> Any:
         """Run forward on the arrays inside `args`; Tensors come back, with a graph if one is needed."""
         ctx = cls()
-        ctx.needs = [isinstance(a, Tensor) and a.requires_grad for a in args]
-        result = ctx.forward(*[a.array if isinstance(a, Tensor) else a for a in args])
-        results = result if type(result) is tuple else (result,)
-        outputs = [Tensor(r) for r in results]  # a NumPy scalar, as a sum over all may be, becomes 0-d
+        arrays: list = []
+        needs: list[bool] = []
+        inputs: list[Tensor | None] = []
+        written = 0
+        for a in args:
+            if isinstance(a, Tensor):
+                arrays.append(a.array)
+                needs.append(a.requires_grad)
+                inputs.append(a)
+                written += a._version[0]
+            else:
+                arrays.append(a)
+                needs.append(False)
+                inputs.append(None)
+        ctx.needs = needs
+        result = ctx.forward(*arrays)
+        several = type(result) is tuple
+        outputs = tuple([Tensor(r) for r in result]) if several else (Tensor(result),)
         if modes.anomaly:
             ctx.shapes = [a.shape for a in args if isinstance(a, Tensor)]
             ctx.where = "".join(traceback.format_stack(limit=8)[:-1])
             _refuse_non_finite(ctx, "forward", [out.array for out in outputs])
         if cls.is_view:
             outputs[0]._version = args[0]._version
-        if True in ctx.needs and modes.grad:
-            ctx.inputs = [a if isinstance(a, Tensor) else None for a in args]
-            ctx.order, ctx.n_outputs, ctx.written = next(_order), len(outputs), _writes(ctx.inputs)
+        if True in needs and modes.grad:
+            ctx.inputs, ctx.written, ctx.order, ctx.n_outputs = inputs, written, next(_order), len(outputs)
             for nr, out in enumerate(outputs):
                 if out.array.dtype.kind == "f":
                     out.requires_grad, out.grad_fn, out.output_nr = True, ctx, nr
-        return tuple(outputs) if type(result) is tuple else outputs[0]
+        return outputs if several else outputs[0]
 
     def __repr__(ctx) -> str:
         return f"<{type(ctx).__name__}>"
@@ -89,17 +103,21 @@ class Function:
 
     def input_gradients(ctx, grads: list) -> list:
         """∂L/∂input for each argument: of the input's own shape and dtype, None where none is wanted."""
-        if ctx.written != _writes(ctx.inputs):
+        written = 0
+        for t in ctx.inputs:
+            if t is not None:
+                written += t._version[0]
+        if written != ctx.written:
             raise ValueError(
                 f"an input of {type(ctx).__name__} was changed in place between forward and backward, "
                 "so its gradient would be wrong; work on a copy: x.clone()"
             )
-        found = ctx.backward(*grads)
-        found = list(found) if type(found) is tuple else [found]
-        found += [None] * (len(ctx.inputs) - len(found))
-        for k, wanted in enumerate(ctx.needs):
-            if found[k] is not None:
-                found[k] = _fitted(ctx, k, found[k], ctx.inputs[k]) if wanted else None
+        given = ctx.backward(*grads)
+        found: list = [None] * len(ctx.inputs)
+        for k, g in enumerate(given if type(given) is tuple else (given,)):
+            if g is not None and ctx.needs[k]:
+                x = ctx.inputs[k].array
+                found[k] = g if g.shape == x.shape and g.dtype is x.dtype else _fitted(ctx, k, g, x)
         if modes.anomaly:
             _refuse_non_finite(ctx, "backward", [g for g in found if g is not None])
         return found
@@ -110,14 +128,8 @@ class Function:
         ctx.inputs = None
 
 
-def _writes(inputs: list[Tensor | None]) -> int:
-    """How often these were written to so far."""
-    return sum([t._version[0] for t in inputs if t is not None])
-
-
-def _fitted(ctx: Function, k: int, g: np.ndarray, tensor: Tensor) -> np.ndarray:
-    """g as the gradient of input k: summed back over broadcast axes, and refused if it does not fit."""
-    x = tensor.array
+def _fitted(ctx: Function, k: int, g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """g as the gradient of input k, x: summed back over broadcast axes, and refused if it does not fit."""
     if g.shape != x.shape:
         g = unbroadcast(g, x.shape)
         if g.shape != x.shape:
@@ -189,28 +201,36 @@ def _several(tensors: Any) -> list:
 
 def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.ndarray]:
     """The gradients of all leaves, and of the tensors `inner`, from pairs (root, ∂L/∂root)."""
-    arrived: dict[Function, list] = {}
+    arrived: dict[Function, list] = {}  # what came into each output so far
+    waiting: list[tuple[int, Function]] = []  # a heap: the newest Function is its first
     found: dict[Tensor, np.ndarray] = {}
 
     def arrive(tensor: Tensor, g: np.ndarray) -> None:
-        if (fn := tensor.grad_fn) is None:
+        fn, nr = tensor.grad_fn, tensor.output_nr
+        if fn is None:
             found[tensor] = found[tensor] + g if tensor in found else g
+        elif (slots := arrived.get(fn)) is not None:
+            slots[nr] = g if slots[nr] is None else slots[nr] + g
+        elif fn.inputs is None:
+            raise ValueError(
+                "backward through the same graph a second time: what it had kept was freed by the first; "
+                "call backward(retain_graph=True) the first time"
+            )
         else:
-            slots = arrived.setdefault(fn, [None] * fn.n_outputs)
-            before = slots[tensor.output_nr]
-            slots[tensor.output_nr] = g if before is None else before + g
+            arrived[fn] = slots = [None] * fn.n_outputs
+            slots[nr] = g
+            heappush(waiting, (-fn.order, fn))
 
-    functions = _newest_first([root.grad_fn for root, _ in roots])
     for root, seed in roots:
         arrive(root, seed)
-    for ctx in functions:
-        grads = arrived.pop(ctx, None)
-        if grads is None:  # nothing flowed here: every gradient on the way was None
-            continue
+    while waiting:
+        ctx = heappop(waiting)[1]
+        grads = arrived.pop(ctx)
         for nr, hook in ctx.hooks:
             if grads[nr] is not None:
                 grads[nr] = _hooked(hook, grads[nr])
-        found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
+        if inner:
+            found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
         for tensor, g in zip(ctx.inputs, ctx.input_gradients(grads)):
             if g is not None:
                 arrive(tensor, g)
@@ -220,25 +240,6 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
         for hook in leaf._hooks or ():
             found[leaf] = _hooked(hook, found[leaf])
     return found
-
-
-def _newest_first(roots: list[Function | None]) -> list[Function]:
-    """Every Function that the roots were made from, themselves included, the newest first."""
-    seen, stack = set(roots), list(roots)
-    while stack:
-        ctx = stack.pop()
-        if ctx is None:
-            continue
-        if ctx.inputs is None:
-            raise ValueError(
-                "backward through the same graph a second time: what it had kept was freed by the first; "
-                "call backward(retain_graph=True) the first time"
-            )
-        for tensor in ctx.inputs:
-            if tensor is not None and tensor.grad_fn not in seen:
-                seen.add(tensor.grad_fn)
-                stack.append(tensor.grad_fn)
-    return sorted((ctx for ctx in seen if ctx is not None), key=lambda ctx: ctx.order, reverse=True)
 
 
 def _seed(root: Tensor, gradient: Any) -> np.ndarray:
