@@ -15,7 +15,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
-from tinymed.kernels import threads
+from tinymed.kernels import memory, threads
 
 BACKENDS = {  # in order of preference: the first that is available is the default
     "numba": "numba_backend",
@@ -85,6 +85,7 @@ def _choose(name: str) -> None:
         if owner != name:
             lacking.setdefault(owner, []).append(kernel)
     globals()["_in_force"] = name
+    memory.keep_blocks()
     threads.give_to(getattr(module, "THREADS", "blas"))
     for owner, kernels in lacking.items():
         warnings.warn(f"the backend {name!r} lacks {', '.join(kernels)}; {owner!r} computes them", stacklevel=3)

@@ -47,7 +47,7 @@ def sigmoid(x):
 
 if not config.DISABLE_JIT:
 
-    @overload(tanh, jit_options=HOW, inline="always")
+    @overload(tanh, jit_options=HOW)
     def _tanh(x):
         if x == types.float32:
             return _tanh32

@@ -9,10 +9,12 @@ from typing import NoReturn
 import click
 
 import tinymed
+from tinymed.cli.bench import bench
 from tinymed.cli.data import data
 from tinymed.cli.demo import demo
 from tinymed.cli.doctor import doctor
 from tinymed.cli.runs import evaluate, predict, train
+from tinymed.cli.warmup import warmup
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +28,8 @@ def cli() -> None:
     tinymed evaluate runs/a                        measure it on the test images
     tinymed predict --run runs/a scan.png          what it says of a picture, or of the rows of a table
     tinymed data list                              the data sets, and which of them are here
+    tinymed bench cnn-train                        time it beside PyTorch
+    tinymed warmup                                 compile the kernels now, not when first used
     tinymed doctor                                 what this machine has
 
     It is for teaching, and not a clinical device.
@@ -33,7 +37,7 @@ def cli() -> None:
     tinymed.get_backend()  # refuses an unknown TINYMED_BACKEND before anything is printed
 
 
-for command in (demo, train, evaluate, predict, data, doctor):
+for command in (demo, train, evaluate, predict, data, bench, warmup, doctor):
     cli.add_command(command)
 
 

@@ -1,0 +1,60 @@
+"""The benchmark: each engine in its own process, answers compared, a table, JSON and pictures."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+import tinymed
+from tinymed.bench import measure, report
+from tinymed.bench.workloads import WORKLOADS, Case
+
+pytest.importorskip("numba")
+
+
+def test_rows_of_two_engines_and_what_is_made_of_them(tmp_path):
+    chosen = ["tinymed", "tinymed numpy", *(["PyTorch tuned"] if find_spec("torch") else [])]
+    said = []
+    rows = measure.measure(["autograd"], chosen, 1, 2, 0.01, said.append)
+    assert [row["engine"] for row in rows] == chosen
+    assert said == rows
+    assert all(0 < row["low"] <= row["ms"] <= row["high"] for row in rows)
+    table = report.table(rows, {"gflops": 100.0}).splitlines()
+    assert len(table) == 3
+    assert table[2].startswith("| autograd | 1000 tiny ops | ")
+    assert {line.count("|") for line in table} == {table[0].count("|")}
+    report.save(tmp_path / "bench.json", rows, {"threads": 1})
+    assert json.loads((tmp_path / "bench.json").read_text())["rows"][0]["engine"] == "tinymed"
+
+
+def row(workload, case, engine, flops=0.0):
+    measured = {"ms": 1.0, "low": 1.0, "high": 2.0, "gflops": 5.0, "first_s": 0.1}
+    return {"workload": workload, "case": case, "engine": engine, "flops": flops, "bytes": 1e6, **measured}
+
+
+def test_pictures_are_drawn(tmp_path):
+    engines = "tinymed", "PyTorch tuned"
+    rows = [row("conv", "1x1", engine, 1e7) for engine in engines]
+    grown = [row("growth batch", n, engine) for engine in engines for n in ("1", "4")]
+    report.draw_bars(tmp_path / "bars.png", rows, "a machine")
+    report.draw_roofline(tmp_path / "roofline.png", rows, {"gflops": 100.0, "copy_gb_s": 10.0}, "a machine")
+    report.draw_growth(tmp_path / "growth.png", grown, "a machine")
+    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("bars", "roofline", "growth"))
+
+
+def test_answers_that_differ_are_refused():
+    with pytest.raises(ValueError, match="conv 1x1: b and a disagree: 2 against 1"):
+        measure._compare("conv", "1x1", "a", [1.0, 5.0], "b", [2.0, 5.0])
+    measure._compare("conv", "1x1", "a", [1.0, 5.0], "b", [1.001, 5.0])
+
+
+@pytest.mark.parametrize("workload", [name for name in WORKLOADS if not name.startswith("growth")])
+def test_every_workload_runs(workload):
+    """The smallest of its cases, in this process."""
+    case, about = min(WORKLOADS[workload].items(), key=lambda item: item[1].flops)
+    assert isinstance(about, Case)
+    found = about.make(tinymed)()
+    assert all(np.isfinite(t.detach().numpy()).all() for t in found), case

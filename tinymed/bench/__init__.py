@@ -1,0 +1,1 @@
+"""What the engine is worth: workloads timed side by side with PyTorch, each engine in a process of its own."""

@@ -1,0 +1,120 @@
+"""What was measured, as a table, JSON and pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinymed.bench.measure import PEER
+
+OURS = "tinymed"
+COLOURS = {"tinymed": "#1f77b4", "tinymed numpy": "#9ecae1", "PyTorch tuned": "#ff7f0e", "PyTorch": "#fdae6b"}
+
+
+def peer_of(rows: list[dict]) -> dict[tuple, float]:
+    """The milliseconds that ratios are to: the strictest peer's that was measured."""
+    return {(row["workload"], row["case"]): row["ms"] for row in rows if row["engine"] == PEER}
+
+
+def table(rows: list[dict], peaks: dict[str, float]) -> str:
+    """Markdown: a line for every case, its engines side by side, ratio to PyTorch tuned, GFLOP/s, share of the peak."""
+    names = list(dict.fromkeys(row["engine"] for row in rows))
+    cases = list(dict.fromkeys((row["workload"], row["case"]) for row in rows))
+    found = {(row["workload"], row["case"], row["engine"]): row for row in rows}
+    columns = ["workload", "case", *(f"{name} ms" for name in names), "ratio", "GFLOP/s", "of peak", "first s"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    peers = peer_of(rows)
+    for workload, case in cases:
+        cells = []
+        for name in names:
+            row = found.get((workload, case, name))
+            cells.append(f"{row['ms']:.3g} ({row['low']:.3g}–{row['high']:.3g})" if row else "")
+        ours = found[workload, case, names[0]]
+        peer = peers.get((workload, case))
+        ratio = f"**{ours['ms'] / peer:.2f}**" if peer and names[0] != PEER else ""
+        rate = f"{ours['gflops']:.0f}" if ours["flops"] else ""
+        share = f"{ours['gflops'] / peaks['gflops']:.0%}" if ours["flops"] else ""
+        cells = [workload, case, *cells, ratio, rate, share, f"{ours['first_s']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def save(path: Path, rows: list[dict], about: dict[str, Any]) -> None:
+    """JSON, a line for every row."""
+    kept = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    lines = ",\n".join(json.dumps(row) for row in kept)
+    path.write_text(f'{{"about": {json.dumps(about, indent=1)},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def draw_bars(path: Path, rows: list[dict], title: str) -> None:
+    """Every case's time in every engine, as a ratio to PyTorch tuned."""
+    from matplotlib.figure import Figure
+
+    peers = peer_of(rows)
+    cases = [key for key in dict.fromkeys((row["workload"], row["case"]) for row in rows) if key in peers]
+    names = list(dict.fromkeys(row["engine"] for row in rows))
+    figure = Figure(figsize=(10, 1.5 + 0.42 * len(cases)), layout="constrained", dpi=110)
+    axes = figure.subplots()
+    height = 0.8 / len(names)
+    for k, name in enumerate(names):
+        ratios = {(r["workload"], r["case"]): r["ms"] / peers[r["workload"], r["case"]] for r in rows
+                  if r["engine"] == name and (r["workload"], r["case"]) in peers}  # fmt: skip
+        places = [i + (k - (len(names) - 1) / 2) * height for i, case in enumerate(cases) if case in ratios]
+        axes.barh(places, [ratios[c] for c in cases if c in ratios], height, label=name, color=COLOURS.get(name))
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(cases)), [f"{workload}: {case}" for workload, case in cases])
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel=f"time / {PEER}'s time (left of 1: faster)")
+    figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    figure.savefig(path)
+
+
+def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: str) -> None:
+    """GFLOP/s over flops a byte, under what the machine can: its copy's bandwidth, its biggest product."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained", dpi=110)
+    axes = figure.subplots()
+    x = np.logspace(-1, 3, 200)
+    roof = np.minimum(peaks["gflops"], x * peaks["copy_gb_s"])
+    axes.loglog(x, roof, color="black", label="this machine: big product, big copy")
+    shown = [row for row in rows if row["flops"] and row["bytes"]]
+    for name, marker in zip(dict.fromkeys(row["engine"] for row in shown), "osv^"):
+        mine = [row for row in shown if row["engine"] == name]
+        axes.plot([r["flops"] / r["bytes"] for r in mine], [r["gflops"] for r in mine], marker, label=name,
+                  color=COLOURS.get(name))  # fmt: skip
+    for row in shown:
+        if row["engine"] == OURS:
+            at = row["flops"] / row["bytes"], row["gflops"]
+            axes.annotate(row["case"], at, xytext=(4, -10), textcoords="offset points", fontsize=7)
+    axes.set(title=title, xlabel="flops a byte that must move", ylabel="GFLOP/s")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(path)
+
+
+def draw_growth(path: Path, rows: list[dict], title: str) -> None:
+    """How the time of a step grows with the size of each thing."""
+    from matplotlib.figure import Figure
+
+    names = {
+        "growth batch": "the article's network, training: batch",
+        "growth image": "convolution, 32 of 16 channels: image",
+        "growth sequence": "LSTM, 64 states: steps of time",
+        "growth hidden": "LSTM, 50 steps: states",
+    }
+    figure = Figure(figsize=(10, 8), layout="constrained", dpi=110)
+    for axes, (workload, label) in zip(figure.subplots(2, 2).flat, names.items()):
+        mine = [row for row in rows if row["workload"] == workload]
+        for engine in dict.fromkeys(row["engine"] for row in mine):
+            points = [row for row in mine if row["engine"] == engine]
+            axes.loglog([int(r["case"]) for r in points], [r["ms"] for r in points], "o-", color=COLOURS.get(engine),
+                        label=engine if workload == "growth batch" else None)  # fmt: skip
+        axes.set(title=label, xlabel=label.split(": ")[1], ylabel="ms, forward and backward")
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path)
