@@ -25,7 +25,14 @@ BACKENDS = {  # in order of preference: the first that is available is the defau
 
 NAMES = (
     "matmul",
-    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad"),
+    *(
+        "conv2d",
+        "conv2d_input_grad",
+        "conv2d_weight_grad",
+        "conv2d_grad",
+        "conv2d_max_pool2d",
+        "conv2d_max_pool2d_grad",
+    ),
     *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
     *("rnn", "rnn_grad", "lstm", "lstm_grad", "gru", "gru_grad"),
     *("sgd_step", "adam_step", "rmsprop_step", "adagrad_step"),

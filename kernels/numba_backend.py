@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 
 from tinymed.kernels.numba_conv import conv2d, conv2d_max_pool2d
-from tinymed.kernels.numba_conv_grad import conv2d_input_grad, conv2d_max_pool2d_grad, conv2d_weight_grad
+from tinymed.kernels.numba_conv_grad import conv2d_grad, conv2d_input_grad, conv2d_max_pool2d_grad, conv2d_weight_grad
 from tinymed.kernels.numba_gru import gru, gru_grad
 from tinymed.kernels.numba_lstm import lstm, lstm_grad
 from tinymed.kernels.numba_matmul import matmul
@@ -17,9 +17,9 @@ from tinymed.kernels.numba_pool import avg_pool2d, avg_pool2d_grad, max_pool2d, 
 from tinymed.kernels.numba_rnn import rnn, rnn_grad
 
 __all__ = [
-    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_input_grad",
-    "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad",
-    "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_grad",
+    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad",
+    "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
 ]  # fmt: skip
 THREADS = "numba"
 AUTOMATIC = not numba.config.DISABLE_JIT

@@ -205,6 +205,13 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray
     return _grads(g, None, x, None, s, (1, 1))[1]
 
 
+def conv2d_grad(
+    g: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """All of g (N,O,OH,OW): gx (if w is given), gw (if x is given), gb."""
+    return _grads(g, None, x, w, s, (1, 1))
+
+
 def conv2d_max_pool2d_grad(
     g: np.ndarray, where: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape, window: Pair
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:

@@ -12,7 +12,7 @@ from tinymed.kernels.numba_launch import fetch, launch
 ROWS = core.ROWS
 DEEP = 1024  # of K at a time: a panel of B stays in the second cache
 BLOCK = 1 << 15  # numbers to pack in a task
-SMALL = 32**3  # multiply-adds: smaller products, and those of a few rows or columns, are BLAS's
+SMALL = 128**3  # multiply-adds: smaller products, and those of a few rows or columns, are BLAS's
 FEW = 3
 
 
@@ -20,12 +20,18 @@ FEW = 3
 def _pack_rows(a, turned, m0, k0, K, out, start):
     """Rows m0 … of A (M,K), or of A given as its transpose, side by side: out[k·ROWS + i] = A[m0+i, k0+k]."""
     M = a.shape[1] if turned else a.shape[0]
-    for i in range(ROWS):
+    rows = min(ROWS, M - m0)
+    if rows < ROWS:
+        out[start : start + K * ROWS] = 0
+    if turned and rows == ROWS:  # a row of the transpose holds one number of each
+        for k in range(K):
+            row, into = a[k0 + k, m0 : m0 + ROWS], out[start + k * ROWS : start + (k + 1) * ROWS]
+            for i in range(ROWS):
+                into[i] = row[i]
+        return
+    for i in range(rows):
         into = out[start + i :]
-        if m0 + i >= M:
-            for k in range(K):
-                into[k * ROWS] = 0
-        elif turned:
+        if turned:
             column = a[k0:, m0 + i]
             for k in range(K):
                 into[k * ROWS] = column[k]
@@ -103,7 +109,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     (M, K), N = a.shape[-2:], b.shape[-1]
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     many = int(np.prod(stack))
-    if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K * many < SMALL or min(M, N) <= FEW:
+    if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K <= SMALL or min(M, N) <= FEW:
         return np.matmul(a, b)
     wide = core.columns(a.dtype)
     offsets = np.arange(min(K, DEEP)) * wide

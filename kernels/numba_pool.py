@@ -61,6 +61,30 @@ def _max_pool_pairs_grad(c, me, args):
             row[2 * OW :] = 0
 
 
+@jit
+def _avg_pool_pairs(c, me, args):
+    x, count, y = fetch(args)
+    for i in range(y.shape[1]):
+        upper, lower, row, n = x[c, 2 * i], x[c, 2 * i + 1], y[c, i], count[i]
+        for j in range(row.size):
+            row[j] = ((upper[2 * j] + upper[2 * j + 1]) + (lower[2 * j] + lower[2 * j + 1])) / n[j]
+
+
+@jit
+def _avg_pool_pairs_grad(c, me, args):
+    g, count, gx = fetch(args)
+    OH, OW = g.shape[1:]
+    gx[c, 2 * OH :] = 0
+    for i in range(OH):
+        for u in range(2):
+            row, n, out = g[c, i], count[i], gx[c, 2 * i + u]
+            for j in range(row.size):
+                share = row[j] / n[j]
+                out[2 * j] = share
+                out[2 * j + 1] = share
+            out[2 * OW :] = 0
+
+
 # ---------------------------------------------------------------- any window
 
 
@@ -212,6 +236,9 @@ def avg_pool2d(x: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
     """(N,C,H,W) → each window's sum over `count` (OH,OW or 1,1) → (N,C,OH,OW)"""
     x = plain(x)
     y = np.empty(s.y, x.dtype)
+    if _is_pairs(s):
+        launch(_avg_pool_pairs, s.N * s.C, _images(x), _counts(count, s), _images(y))
+        return y
     launch(
         _avg_pool,
         s.N * s.C,
@@ -228,6 +255,9 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
     """g/count (N,C,OH,OW) to every cell of its window → (N,C,H,W)"""
     g = plain(g)
     gx = np.empty(s.x, g.dtype)
+    if _is_pairs(s):
+        launch(_avg_pool_pairs_grad, s.N * s.C, _images(g), _counts(count, s), _images(gx))
+        return gx
     launch(
         _avg_pool_grad,
         s.N * s.C,

@@ -68,12 +68,12 @@ def inputs(x: Array, w_ih: Array, b: Array) -> Array:
 def input_grads(da: Array, x: Array, w_ih: Array) -> tuple[Array, Array, Array]:
     """From da, into W_ih·x + b: gx, gw_ih, gb."""
     flat = da.reshape(-1, da.shape[2])
-    return matmul(flat, w_ih).reshape(x.shape), matmul(flat.T, x.reshape(-1, x.shape[2])), column_sums(flat)
+    return matmul(flat, w_ih).reshape(x.shape), state_grad(da, x), column_sums(flat)
 
 
 def state_grad(da: Array, before: Array) -> Array:
-    """Σ_t da_tᵀ·h_{t−1}"""
-    return matmul(da.reshape(-1, da.shape[2]).T, before.reshape(-1, before.shape[2]))
+    """Σ_t da_tᵀ·h_{t−1}, computed turned, for da is the larger: rows of the second factor need no packing across."""
+    return matmul(before.reshape(-1, before.shape[2]).T, da.reshape(-1, da.shape[2])).T
 
 
 @jit

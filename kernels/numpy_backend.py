@@ -15,9 +15,9 @@ from tinymed.kernels.numpy_recurrent import gru, gru_grad, lstm, lstm_grad, rnn,
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
-    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_input_grad",
-    "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad", "lstm", "lstm_grad",
-    "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_grad",
+    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad",
+    "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
 ]  # fmt: skip
 
 
@@ -104,6 +104,15 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray
     return np.matmul(g, columns.swapaxes(2, 3)).sum(axis=0).reshape(s.w)
 
 
+def conv2d_grad(
+    g: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """All of g (N,O,OH,OW): gx (if w is given), gw (if x is given), gb."""
+    gx = None if w is None else conv2d_input_grad(g, w, s)
+    gw = None if x is None else conv2d_weight_grad(x, g, s)
+    return gx, gw, g.sum(axis=(0, 2, 3))
+
+
 # ---------------------------------------------------------------- convolution, bounds and pooling
 
 
@@ -123,10 +132,7 @@ def conv2d_max_pool2d_grad(
     g: np.ndarray, where: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape, window: Pair
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
     """g to where the largest stood, and from there → gx (if w is given), gw (if x is given), gb."""
-    g = max_pool2d_grad(g, where, _tiles(s, window))  # DEAD is no tap's number
-    gx = None if w is None else conv2d_input_grad(g, w, s)
-    gw = None if x is None else conv2d_weight_grad(x, g, s)
-    return gx, gw, g.sum(axis=(0, 2, 3))
+    return conv2d_grad(max_pool2d_grad(g, where, _tiles(s, window)), x, w, s)  # DEAD is no tap's number
 
 
 def _tiles(s: ConvShape, window: Pair) -> PoolShape:

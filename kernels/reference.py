@@ -25,9 +25,9 @@ from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "article_rnn", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d",
-    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad",
-    "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn",
-    "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru",
+    "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "relu", "relu6", "rmsprop_step",
+    "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
 ]  # fmt: skip
 
 
@@ -162,6 +162,15 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
     return gx
 
 
+def conv2d_grad(
+    g: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """∂L/∂x (if w is given), ∂L/∂w (if x is given) and ∂L/∂b: each b receives g from every y of its channel"""
+    gx = None if w is None else conv2d_input_grad(g, w, s)
+    gw = None if x is None else conv2d_weight_grad(x, g, s)
+    return gx, gw, g.sum(axis=(0, 2, 3))
+
+
 # ---------------------------------------------------------------- ReLU6-Conv-Pool (article 1.4.3)
 
 
@@ -188,9 +197,7 @@ def conv2d_max_pool2d_grad(
     for at, cells in windows(pool_shape("max_pool2d", s.y, window, window, (0, 0))):
         if where[at] != DEAD:
             into_conv[dict(cells)[int(where[at])]] += g[at]
-    gx = None if w is None else conv2d_input_grad(into_conv, w, s)
-    gw = None if x is None else conv2d_weight_grad(x, into_conv, s)
-    return gx, gw, into_conv.sum(axis=(0, 2, 3))
+    return conv2d_grad(into_conv, x, w, s)
 
 
 # ---------------------------------------------------------------- activations (article 1.4.3)

@@ -55,3 +55,17 @@ def test_inference_mode_builds_no_graph():
     with tinymed.inference_mode():
         assert not (x * 2).requires_grad
     assert tinymed.inference_mode()(lambda: x * 2)().requires_grad is False
+
+
+def test_grads_of_leaves_share_no_memory():
+    """An op that passes one array on to both inputs, a view, the user's own gradient: each leaf has its own."""
+    a, b, c = (tinymed.tensor([1.0, 2.0], requires_grad=True) for _ in range(3))
+    seed = tinymed.tensor([3.0, 4.0])
+    (a + b).backward(seed)
+    c.reshape(1, 2).backward(seed.reshape(1, 2))
+    for leaf in (a, b, c):
+        leaf.grad.array[0] = 100
+    assert seed.tolist() == [3.0, 4.0]
+    a.grad.array[1] = -1
+    assert b.grad.tolist() == [100.0, 4.0]
+    assert c.grad.tolist() == [100.0, 4.0]

@@ -79,6 +79,15 @@ def test_convolutions(backend, case, dtype, layout):
     agree(backend.conv2d(x, w, None, s), reference.conv2d(x, w, None, s), dtype)
     agree(backend.conv2d_input_grad(g, w, s), reference.conv2d_input_grad(g, w, s), dtype)
     agree(backend.conv2d_weight_grad(x, g, s), reference.conv2d_weight_grad(x, g, s), dtype)
+    agree(backend.conv2d_grad(g, x, w, s), reference.conv2d_grad(g, x, w, s), dtype)
+    window = min(s.OH, 2), min(s.OW, 3)
+    y, where = backend.conv2d_max_pool2d(x, w, b, s, window, 0.0, 1.0)
+    expected, place = reference.conv2d_max_pool2d(x, w, b, s, window, 0.0, 1.0)
+    agree(y, expected, dtype)
+    np.testing.assert_array_equal(where, place)
+    g = rng.standard_normal(y.shape).astype(dtype)
+    got, want = (k.conv2d_max_pool2d_grad(g, place, x, w, s, window) for k in (backend, reference))
+    agree(got, want, dtype)
 
 
 POOLS = [  # kernel, stride, padding, dilation, ceil_mode

@@ -7,6 +7,7 @@ Function as the `grad_fn` of what came out. `backward` walks those Functions fro
 from __future__ import annotations
 
 import itertools
+import sys
 import traceback
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -166,9 +167,15 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             "backward() on a tensor with no graph: nothing that it was made from requires grad; "
             "make a leaf with requires_grad=True, and mind no_grad() and detach()"
         )
-    for leaf, g in _sweep([(self, _seed(self, gradient))], retain_graph).items():
-        # a copy: an op may have passed one array on to several inputs, and a user may scale .grad in place
-        leaf.grad = Tensor(np.array(g, order="C") if leaf.grad is None else leaf.grad.array + g)
+    found = _sweep([(self, _seed(self, gradient))], retain_graph)
+    while found:
+        leaf, g = found.popitem()
+        if leaf.grad is not None:
+            leaf.grad = Tensor(leaf.grad.array + g)
+        elif g.flags.owndata and g.flags.c_contiguous and sys.getrefcount(g) == 2:
+            leaf.grad = Tensor(g)  # nobody else has it
+        else:  # an op may have passed one array on to several inputs, and a user may scale .grad in place
+            leaf.grad = Tensor(np.array(g, order="C"))
 
 
 def grad(

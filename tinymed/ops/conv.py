@@ -29,9 +29,8 @@ class Conv2d(Function):
         return kernels.conv2d(x, w, b, shape)
 
     def backward(ctx, g):
-        gx = kernels.conv2d_input_grad(g, ctx.w, ctx.shape) if ctx.needs[0] else None
-        gw = kernels.conv2d_weight_grad(ctx.x, g, ctx.shape) if ctx.needs[1] else None
-        return gx, gw, g.sum(axis=(0, 2, 3)) if ctx.needs[2] else None
+        x, w = ctx.x if ctx.needs[1] else None, ctx.w if ctx.needs[0] else None  # what the gradients wanted take
+        return kernels.conv2d_grad(g, x, w, ctx.shape)
 
 
 def spatial(name: str, what: str, value: Any, n: int) -> tuple[int, ...]:
