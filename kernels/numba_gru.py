@@ -24,7 +24,7 @@ Array = np.ndarray
 
 @jit
 def _gru(task, me, args):
-    from_x, h0, strips, b_hh, offsets, height, panels, from_h, hs, gates = fetch(args)
+    from_x, h0, strips, b_ih, b_hh, offsets, height, panels, from_h, hs, gates = fetch(args)
     T, N, H = hs.shape
     flat = from_h.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
@@ -34,16 +34,16 @@ def _gru(task, me, args):
         pack(before, r0, r1, panel)
         times(panel, r0, r1, strips, H, offsets, flat, 0, 3 * H, False)
         for n in range(r0, r1):
-            _gru_cell(from_x[t, n], from_h[n], b_hh, before[n], gates[t, n], hs[t, n])
+            _gru_cell(from_x[t, n], from_h[n], b_ih, b_hh, before[n], gates[t, n], hs[t, n])
 
 
 @jit
-def _gru_cell(from_x, from_h, b, before, gates, h):
+def _gru_cell(from_x, from_h, b_ih, b_hh, before, gates, h):
     for j in range(h.size):
-        r = sigmoid(from_x[0, j] + from_h[0, j] + b[0, j])
-        z = sigmoid(from_x[1, j] + from_h[1, j] + b[1, j])
-        m = from_h[2, j] + b[2, j]
-        n = tanh(from_x[2, j] + r * m)
+        r = sigmoid(from_x[0, j] + b_ih[0, j] + from_h[0, j] + b_hh[0, j])
+        z = sigmoid(from_x[1, j] + b_ih[1, j] + from_h[1, j] + b_hh[1, j])
+        m = from_h[2, j] + b_hh[2, j]
+        n = tanh(from_x[2, j] + b_ih[2, j] + r * m)
         gates[0, j], gates[1, j], gates[2, j], gates[3, j] = r, z, n, m
         h[j] = n + z * (before[j] - n)
 
@@ -53,18 +53,18 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
 
     m = W_hn·h_{t−1} + b_hn is the hidden part of n, before r multiplies it.
     """
-    from_x = inputs(x, w_ih, b_ih)
+    from_x = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
     hs, gates, from_h = (np.empty(size, from_x.dtype) for size in ((T, N, H), (T, N, 4, H), (N, 3, H)))
     height, offsets, panels = share_out(N, H, from_x.dtype)
-    b = plain(b_hh).reshape(3, H)
     launch(
         _gru,
         -(-len(h0) // height),
         from_x.reshape(T, N, 3, H),
         plain(h0),
         in_strips(w_hh.T),
-        b,
+        plain(b_ih).reshape(3, H),
+        plain(b_hh).reshape(3, H),
         offsets,
         height,
         panels,

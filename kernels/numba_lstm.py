@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @jit
 def _lstm(task, me, args):
-    gates, h0, c0, strips, offsets, height, panels, hs, cs = fetch(args)
+    gates, h0, c0, b, strips, offsets, height, panels, hs, cs = fetch(args)
     T, N, H = hs.shape
     flat = gates.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
@@ -33,13 +33,14 @@ def _lstm(task, me, args):
         times(panel, r0, r1, strips, H, offsets, flat, t * N * 4 * H, 4 * H, True)
         before = cs[t - 1] if t else c0
         for n in range(r0, r1):
-            _lstm_cell(gates[t, n], before[n], cs[t, n], hs[t, n])
+            _lstm_cell(gates[t, n], b, before[n], cs[t, n], hs[t, n])
 
 
 @jit
-def _lstm_cell(gates, before, c, h):
+def _lstm_cell(gates, b, before, c, h):
     for j in range(h.size):
-        i, f, g, o = sigmoid(gates[0, j]), sigmoid(gates[1, j]), tanh(gates[2, j]), sigmoid(gates[3, j])
+        i, f = sigmoid(gates[0, j] + b[0, j]), sigmoid(gates[1, j] + b[1, j])
+        g, o = tanh(gates[2, j] + b[2, j]), sigmoid(gates[3, j] + b[3, j])
         new = f * before[j] + i * g
         gates[0, j], gates[1, j], gates[2, j], gates[3, j] = i, f, g, o
         c[j] = new
@@ -50,7 +51,7 @@ def lstm(
     x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array
 ) -> tuple[Array, Array, Array]:
     """c_t = f∘c_{t−1} + i∘g,  h_t = o∘tanh(c_t) → hs (T,N,H), cs (T,N,H), gates i f g o (T,N,4H)."""
-    gates = inputs(x, w_ih, b_ih + b_hh)
+    gates = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
     hs, cs = np.empty((T, N, H), gates.dtype), np.empty((T, N, H), gates.dtype)
     height, offsets, panels = share_out(N, H, gates.dtype)
@@ -60,6 +61,7 @@ def lstm(
         gates.reshape(T, N, 4, H),
         plain(h0),
         plain(c0),
+        (b_ih + b_hh).reshape(4, H),
         in_strips(w_hh.T),
         offsets,
         height,

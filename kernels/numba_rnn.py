@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @jit
 def _rnn(task, me, args):
-    hs, h0, strips, offsets, relu, height, panels = fetch(args)
+    hs, h0, b, strips, offsets, relu, height, panels = fetch(args)
     T, N, H = hs.shape
     flat = hs.reshape(-1)
     zero = hs.dtype.type(0)
@@ -36,19 +36,19 @@ def _rnn(task, me, args):
             row = hs[t, n]
             if relu:
                 for j in range(H):
-                    row[j] = zero if row[j] < zero else row[j]
+                    a = row[j] + b[j]
+                    row[j] = zero if a < zero else a
             else:
                 for j in range(H):
-                    row[j] = tanh(row[j])
+                    row[j] = tanh(row[j] + b[j])
 
 
 def rnn(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, nonlinearity: str) -> Array:
     """h_t = φ(W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh) → hs (T,N,H);  φ is tanh or relu."""
-    hs = inputs(x, w_ih, b_ih + b_hh)
+    hs = inputs(x, w_ih)
     height, offsets, panels = share_out(hs.shape[1], hs.shape[2], hs.dtype)
-    launch(
-        _rnn, -(-len(h0) // height), hs, plain(h0), in_strips(w_hh.T), offsets, nonlinearity == "relu", height, panels
-    )
+    relu = nonlinearity == "relu"
+    launch(_rnn, -(-len(h0) // height), hs, plain(h0), b_ih + b_hh, in_strips(w_hh.T), offsets, relu, height, panels)
     return hs
 
 

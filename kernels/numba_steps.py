@@ -60,9 +60,9 @@ def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array, Array]:
     return height, np.arange(K) * core.columns(dtype), panels
 
 
-def inputs(x: Array, w_ih: Array, b: Array) -> Array:
-    """W_ih·x_t + b for all t."""
-    return matmul(x.reshape(-1, x.shape[2]), w_ih.T).reshape(*x.shape[:2], len(w_ih)) + b
+def inputs(x: Array, w_ih: Array) -> Array:
+    """W_ih·x_t for all t; the bias is the cell's to add, in a pass that it makes anyway."""
+    return matmul(x.reshape(-1, x.shape[2]), w_ih.T).reshape(*x.shape[:2], len(w_ih))
 
 
 def input_grads(da: Array, x: Array, w_ih: Array) -> tuple[Array, Array, Array]:
