@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from tinymed.kernels import numba_depthwise
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_jit import jit, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     turned_panels: np.ndarray  # places in w, for the sums over channels out and taps
     sums: np.ndarray  # a row, a Sum, for each phase of x that taps reach
     whole: bool  # whether they reach all
+    tap_order: np.ndarray  # the taps u·KW + v, phase after phase
 
 
 @lru_cache(maxsize=256)
@@ -71,7 +73,7 @@ def plan(s: ConvShape) -> Plan:
         g = g._replace(size=s.OH * s.OW)
     M, CG = s.O // s.G, s.C // s.G
     places = np.arange(s.O * CG * s.KH * s.KW).reshape(s.G, M, CG, s.KH, s.KW)  # of the weights
-    sums, offsets, panels = [], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    sums, offsets, panels, order = [], [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for a in range(s.SH):
         for b in range(s.SW):
             taps = [(u, v) for u in range(s.KH) for v in range(s.KW) if (rows[u][1], cols[v][1]) == (a, b)]
@@ -79,6 +81,7 @@ def plan(s: ConvShape) -> Plan:
             ends = last_row[a] - i + 1, last_col[b] - j + 1
             if taps and min(ends) > 0:
                 us, vs = zip(*taps)
+                order += [u * s.KW + v for u, v in taps]
                 in_line = np.array([-rows[u][0] * x.pitch - cols[v][0] for u, v in taps])
                 begins = sum(map(len, offsets)), M * len(taps), sum(map(len, panels))
                 to = i * s.SH + a - s.PH, s.SH, j * s.SW + b - s.PW, s.SW
@@ -95,6 +98,7 @@ def plan(s: ConvShape) -> Plan:
         turned_panels=np.concatenate(panels),
         sums=np.array(sums, np.int64).reshape(-1, len(Sum._fields)),
         whole=len(sums) == s.SH * s.SW,
+        tap_order=np.array(order, np.int64),
     )
 
 
@@ -211,6 +215,8 @@ def _pooled_row(buffer, at, pitch, bias, job, y, where):
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> np.ndarray:
     """(N,C,H,W) * (O,C/G,KH,KW) + (O) → (N,O,OH,OW)"""
+    if s.G == s.C == s.O > 1:
+        return numba_depthwise.conv2d(x, w, np.zeros(s.O, x.dtype) if b is None else plain(b), s, plan(s))
     y = np.empty(s.y, x.dtype)
     _run(x, w, b, s, (1, 1), -np.inf, np.inf, y, np.empty((0, 0, 0, 0), np.uint8))
     return y

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from tinymed.kernels import numba_depthwise
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_conv import NEAR, ROWS, block, packed, plan
 from tinymed.kernels.numba_jit import jit, plain, scratch
@@ -222,6 +223,8 @@ def conv2d_max_pool2d_grad(
 def _grads(g, where, x, w, s: ConvShape, window: Pair) -> tuple:
     """gx, gw and gb in one walk over the images; without `where` g is conv2d's own."""
     p, dtype = plan(s), g.dtype
+    if where is None and s.G == s.C == s.O > 1:
+        return numba_depthwise.conv2d_grad(g, x, w, s, p)
     M, K = s.O // s.G, p.x_offsets.size
     T = min(s.N, numba.get_num_threads())
     blocks = s.G, -(-M // core.DOT_ROWS), -(-K // core.DOT_COLUMNS), core.DOT_ROWS, core.DOT_COLUMNS
