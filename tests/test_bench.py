@@ -39,10 +39,14 @@ def test_pictures_are_drawn(tmp_path):
     engines = "tinymed", "PyTorch tuned"
     rows = [row("conv", "1x1", engine, 1e7) for engine in engines]
     grown = [row("growth batch", n, engine) for engine in engines for n in ("1", "4")]
-    report.draw_bars(tmp_path / "bars.png", rows, "a machine")
-    report.draw_roofline(tmp_path / "roofline.png", rows, {"gflops": 100.0, "copy_gb_s": 10.0}, "a machine")
-    report.draw_growth(tmp_path / "growth.png", grown, "a machine")
-    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("bars", "roofline", "growth"))
+    peaks = {"gflops": 100.0, "copy_gb_s": 10.0}
+    report.draw(tmp_path, [], peaks, "nothing")
+    assert not list(tmp_path.iterdir())
+    report.draw(tmp_path, grown, peaks, "a machine")
+    assert [path.name for path in tmp_path.iterdir()] == ["growth.png"]
+    report.draw(tmp_path, rows + grown, peaks, "a machine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "growth.png", "roofline.png"]
+    assert all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
 
 
 def test_answers_that_differ_are_refused():

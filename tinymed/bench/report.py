@@ -49,6 +49,18 @@ def save(path: Path, rows: list[dict], about: dict[str, Any]) -> None:
     path.write_text(f'{{"about": {json.dumps(about, indent=1)},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
+def draw(folder: Path, rows: list[dict], peaks: dict[str, float], title: str) -> None:
+    """bars.png and roofline.png of the workloads, growth.png of how they grow: what there are rows for."""
+    grown = [row for row in rows if row["workload"].startswith("growth")]
+    plain = [row for row in rows if row not in grown]
+    if any(row["engine"] == PEER for row in plain):
+        draw_bars(folder / "bars.png", plain, title)
+    if any(row["flops"] and row["bytes"] for row in plain):
+        draw_roofline(folder / "roofline.png", plain, peaks, title)
+    if grown:
+        draw_growth(folder / "growth.png", grown, title)
+
+
 def draw_bars(path: Path, rows: list[dict], title: str) -> None:
     """Every case's time in every engine, as a ratio to PyTorch tuned."""
     from matplotlib.figure import Figure
@@ -67,7 +79,8 @@ def draw_bars(path: Path, rows: list[dict], title: str) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_yticks(range(len(cases)), [f"{workload}: {case}" for workload, case in cases])
-    axes.invert_yaxis()
+    axes.set_ylim(len(cases) - 0.4, -0.6)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set(title=title, xlabel=f"time / {PEER}'s time (left of 1: faster)")
     figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
     figure.savefig(path)
@@ -79,7 +92,7 @@ def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: 
 
     figure = Figure(figsize=(9, 6), layout="constrained", dpi=110)
     axes = figure.subplots()
-    x = np.logspace(-1, 3, 200)
+    x = np.logspace(0, 3.3, 200)
     roof = np.minimum(peaks["gflops"], x * peaks["copy_gb_s"])
     axes.loglog(x, roof, color="black", label="this machine: big product, big copy")
     shown = [row for row in rows if row["flops"] and row["bytes"]]
@@ -87,10 +100,14 @@ def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: 
         mine = [row for row in shown if row["engine"] == name]
         axes.plot([r["flops"] / r["bytes"] for r in mine], [r["gflops"] for r in mine], marker, label=name,
                   color=COLOURS.get(name))  # fmt: skip
-    for row in shown:
-        if row["engine"] == OURS:
-            at = row["flops"] / row["bytes"], row["gflops"]
-            axes.annotate(row["case"], at, xytext=(4, -10), textcoords="offset points", fontsize=7)
+    ours = sorted(
+        ((row["flops"] / row["bytes"], row["gflops"], row) for row in shown if row["engine"] == OURS),
+        key=lambda o: o[0],
+    )
+    for k, (across, up, row) in enumerate(ours):  # each on a line of its own, below the points
+        name = f"{row['workload']}: {row['case']}"
+        place = across, peaks["gflops"] * 0.12 / 1.32**k if across > 10 else up / 2
+        axes.annotate(name, (across, up), xytext=place, fontsize=7, arrowprops={"arrowstyle": "-", "alpha": 0.3})
     axes.set(title=title, xlabel="flops a byte that must move", ylabel="GFLOP/s")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path)
@@ -113,6 +130,10 @@ def draw_growth(path: Path, rows: list[dict], title: str) -> None:
             points = [row for row in mine if row["engine"] == engine]
             axes.loglog([int(r["case"]) for r in points], [r["ms"] for r in points], "o-", color=COLOURS.get(engine),
                         label=engine if workload == "growth batch" else None)  # fmt: skip
+        sizes = sorted({int(row["case"]) for row in mine})
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set(title=label, xlabel=label.split(": ")[1], ylabel="ms, forward and backward")
         axes.grid(alpha=0.3)
     figure.suptitle(title)

@@ -56,10 +56,7 @@ def bench(
         out.mkdir(parents=True, exist_ok=True)
         title = f"{about['processor']}, {threads} threads"
         report.save(out / "bench.json", rows, about)
-        report.draw_bars(out / "bars.png", [r for r in rows if not r["workload"].startswith("growth")], title)
-        report.draw_roofline(out / "roofline.png", rows, peaks, title)
-        if any(name.startswith("growth") for name in names):
-            report.draw_growth(out / "growth.png", rows, title)
+        report.draw(out, rows, peaks, title)
         click.echo(f"\nWritten to {out}/")
 
 
