@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from tinymed.kernels.numba_jit import jit
 
 _features = llvmlite.binding.get_host_cpu_features()
-BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx2") or _features.get("avx") else 16
+BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx2") else 16
 MANY = BYTES == 64 or not _features.get("sse2", False)  # 32 registers: AVX-512 and ARM; else 16
 ROWS = 8 if MANY else 4  # of a tile, one broadcast number each
 VECTORS = 3  # of a tile's row: ROWS · VECTORS sums, VECTORS of B and one of A fit the registers
