@@ -37,14 +37,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("tinymed") / "kernels") / state
 
 
-_folder = str(cache_folder())
+CACHE = cache_folder()
 
 
 def jit(function: Callable | None = None, parallel: bool = False) -> Any:
     """numba.njit as the kernels want it, compiled when first called, and once for all processes."""
     if function is None:
         return lambda f: jit(f, parallel)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE)
     try:
         return numba.njit(parallel=parallel, cache=True, **HOW)(function)
     finally:

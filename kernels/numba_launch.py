@@ -14,6 +14,7 @@ NamedTuples of numbers.
 
 from __future__ import annotations
 
+import logging
 from operator import attrgetter
 from typing import Any
 
@@ -23,7 +24,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinymed.kernels.numba_jit import jit
+from tinymed.kernels.numba_jit import CACHE, jit
+
+log = logging.getLogger("tinymed.kernels")
 
 
 @intrinsic
@@ -97,6 +100,8 @@ def launch(task: Any, n: int, *args: Any) -> None:
     """Run task(t, me, args) for every t below n, on all threads."""
     key = (task, *[(a.dtype.char, a.ndim, a.flags.num) if type(a) is np.ndarray else type(a) for a in args])
     if key not in _addresses:
+        if not _addresses and not any(CACHE.rglob("*.nbc")):
+            log.info("compiling kernels, once for this machine: some seconds (tinymed warmup does it beforehand)")
         takes = types.intp, types.intp, types.CPointer(numba.typeof(args))
         task.compile(takes)
         code, description = attrgetter("library", "fndesc")(task.overloads[takes])

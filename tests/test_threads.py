@@ -95,3 +95,13 @@ def test_products_of_sizes_that_fill_no_register(n, dtype):
                 np.testing.assert_allclose(got, want, atol=(1e-4 if dtype == np.float32 else 1e-11) * k**0.5)
         finally:
             numba_matmul.SMALL = before
+
+
+def test_the_wait_for_the_compiler_is_said_once(tmp_path):
+    code = (
+        "import logging, tinymed; logging.basicConfig(level=20); tinymed.use_backend('numba');"
+        "a = tinymed.ones(200, 200); a @ a; (a.double() @ a.double())"
+    )
+    first, second = (run(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first.count("compiling kernels, once for this machine") == 1
+    assert second == ""

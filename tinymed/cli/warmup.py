@@ -25,10 +25,6 @@ def warmup() -> None:
         start = time.perf_counter()
         run()
         click.echo(f"{time.perf_counter() - start:6.2f} s")
-    click.echo(f"compiled in {time.perf_counter() - begin:.1f} s; the next run takes them from {_folder()}")
+    from tinymed.kernels.numba_jit import CACHE
 
-
-def _folder() -> str:
-    from tinymed.kernels.numba_jit import cache_folder
-
-    return str(cache_folder())
+    click.echo(f"compiled in {time.perf_counter() - begin:.1f} s; the next run takes them from {CACHE}")
