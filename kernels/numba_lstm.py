@@ -6,16 +6,7 @@ import numpy as np
 
 from tinymed.kernels.numba_jit import jit, plain
 from tinymed.kernels.numba_launch import fetch, launch
-from tinymed.kernels.numba_steps import (
-    in_strips,
-    input_grads,
-    inputs,
-    pack,
-    share_out,
-    state_grad,
-    states_before,
-    times,
-)
+from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, pack, share_out, times
 from tinymed.kernels.numba_tanh import sigmoid, tanh
 
 Array = np.ndarray
@@ -74,7 +65,7 @@ def lstm(
 
 @jit
 def _lstm_grad(task, me, args):
-    gh, gc, c0, cs, gates, strips, offsets, height, panels, da, dh, dc = fetch(args)
+    gh, gc, x, h0, hs, c0, cs, gates, strips, offsets, height, panels, da, dh, dc, both = fetch(args)
     T, N, H = gh.shape
     flat = dh.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
@@ -88,6 +79,7 @@ def _lstm_grad(task, me, args):
             _lstm_cell_grad(gh[t, n], gates[t, n], before[n], cs[t, n], dh[n], dc[n], da[t, n])
         pack(da[t].reshape(N, 4 * H), r0, r1, panel)
         times(panel, r0, r1, strips, 4 * H, offsets, flat, 0, H, False)
+        beside(x[t], hs[t - 1] if t else h0, r0, r1, both[t])
 
 
 @jit
@@ -120,7 +112,7 @@ def lstm_grad(
     """gh and gc (T,N,H), into every h_t and c_t → gx, gh0, gc0, gw_ih, gw_hh, gb."""
     T, N, H = hs.shape
     da = np.empty((T, N, 4, H), hs.dtype)
-    dh, dc = np.zeros((N, H), hs.dtype), np.zeros((N, H), hs.dtype)
+    dh, dc, both = np.zeros((N, H), hs.dtype), np.zeros((N, H), hs.dtype), np.empty((T, N, x.shape[2] + H), hs.dtype)
     height, offsets, panels = share_out(N, 4 * H, hs.dtype)
     gc = np.empty((0, 0, 0), hs.dtype) if gc is None else plain(gc)
     gates = plain(gates).reshape(T, N, 4, H)
@@ -129,6 +121,9 @@ def lstm_grad(
         -(-len(h0) // height),
         plain(gh),
         gc,
+        plain(x),
+        plain(h0),
+        plain(hs),
         plain(c0),
         plain(cs),
         gates,
@@ -139,7 +134,7 @@ def lstm_grad(
         da,
         dh,
         dc,
+        both,
     )
-    da = da.reshape(T, N, 4 * H)
-    gx, gw_ih, gb = input_grads(da, x, w_ih)
-    return gx, dh, dc, gw_ih, state_grad(da, states_before(hs, h0)), gb
+    gx, gw_ih, gw_hh, gb = both_grads(da.reshape(T, N, 4 * H), both, w_ih)
+    return gx, dh, dc, gw_ih, gw_hh, gb

@@ -6,16 +6,7 @@ import numpy as np
 
 from tinymed.kernels.numba_jit import jit, plain
 from tinymed.kernels.numba_launch import fetch, launch
-from tinymed.kernels.numba_steps import (
-    in_strips,
-    input_grads,
-    inputs,
-    pack,
-    share_out,
-    state_grad,
-    states_before,
-    times,
-)
+from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, pack, share_out, times
 from tinymed.kernels.numba_tanh import tanh
 
 Array = np.ndarray
@@ -54,7 +45,7 @@ def rnn(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array,
 
 @jit
 def _rnn_grad(task, me, args):
-    g, hs, strips, offsets, relu, height, panels, da, dh = fetch(args)
+    g, x, h0, hs, strips, offsets, relu, height, panels, da, dh, both = fetch(args)
     T, N, H = g.shape
     flat = dh.reshape(-1)
     zero, one = g.dtype.type(0), g.dtype.type(1)
@@ -68,6 +59,7 @@ def _rnn_grad(task, me, args):
                 da[t, n, j] = (g[t, n, j] + dh[n, j]) * slope
         pack(da[t], r0, r1, panel)
         times(panel, r0, r1, strips, H, offsets, flat, 0, H, False)
+        beside(x[t], hs[t - 1] if t else h0, r0, r1, both[t])
 
 
 def rnn_grad(
@@ -75,11 +67,14 @@ def rnn_grad(
 ) -> tuple[Array, ...]:
     """g (T,N,H), into every h_t → gx, gh0, gw_ih, gw_hh, gb."""
     da, dh = np.empty_like(hs), np.zeros(h0.shape, hs.dtype)
+    both = np.empty((*x.shape[:2], x.shape[2] + h0.shape[1]), hs.dtype)
     height, offsets, panels = share_out(h0.shape[0], h0.shape[1], hs.dtype)
     launch(
         _rnn_grad,
         -(-len(h0) // height),
         plain(g),
+        plain(x),
+        plain(h0),
         plain(hs),
         in_strips(w_hh),
         offsets,
@@ -88,6 +83,7 @@ def rnn_grad(
         panels,
         da,
         dh,
+        both,
     )
-    gx, gw_ih, gb = input_grads(da, x, w_ih)
-    return gx, dh, gw_ih, state_grad(da, states_before(hs, h0)), gb
+    gx, gw_ih, gw_hh, gb = both_grads(da, both, w_ih)
+    return gx, dh, gw_ih, gw_hh, gb

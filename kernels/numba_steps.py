@@ -65,6 +65,24 @@ def inputs(x: Array, w_ih: Array) -> Array:
     return matmul(x.reshape(-1, x.shape[2]), w_ih.T).reshape(*x.shape[:2], len(w_ih))
 
 
+@jit
+def beside(x, states, r0, r1, both):
+    """Rows r0 … r1 of x (N,I) and of the states (N,H), side by side: both take part in one product with da."""
+    I = x.shape[1]
+    for r in range(r0, r1):
+        row = both[r]
+        row[:I] = x[r]
+        row[I:] = states[r]
+
+
+def both_grads(da: Array, both: Array, w_ih: Array) -> tuple[Array, Array, Array, Array]:
+    """From da, into W_ih·x + W_hh·h + b, and x and h side by side: gx, gw_ih, gw_hh, gb."""
+    flat, I = da.reshape(-1, da.shape[2]), w_ih.shape[1]
+    gw = state_grad(da, both)
+    gx = matmul(flat, w_ih).reshape(*both.shape[:2], I)
+    return gx, gw[:, :I], gw[:, I:], column_sums(flat)
+
+
 def input_grads(da: Array, x: Array, w_ih: Array) -> tuple[Array, Array, Array]:
     """From da, into W_ih·x + b: gx, gw_ih, gb."""
     flat = da.reshape(-1, da.shape[2])
