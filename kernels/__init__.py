@@ -50,7 +50,14 @@ def load(name: str) -> ModuleType:
 
 def available() -> dict[str, tuple[bool, str]]:
     """For each backend: whether it can be used here, and why (not)."""
-    return {name: load(name).available() for name in BACKENDS}
+    return {name: _state(name) for name in BACKENDS}
+
+
+def _state(name: str) -> tuple[bool, str]:
+    try:
+        return load(name).available()
+    except ImportError as error:  # its library is missing or broken
+        return False, f"it cannot be imported: {error}"
 
 
 def get_backend() -> str:
@@ -62,7 +69,7 @@ def get_backend() -> str:
 
 def _automatic() -> str:
     """The first that can be used here and means to be: a compiler that is switched off does not."""
-    return next(n for n in BACKENDS if load(n).available()[0] and getattr(load(n), "AUTOMATIC", True))
+    return next(n for n in BACKENDS if _state(n)[0] and getattr(load(n), "AUTOMATIC", True))
 
 
 class use_backend:  # noqa: N801
@@ -81,13 +88,13 @@ class use_backend:  # noqa: N801
 
 def _choose(name: str) -> None:
     """Make every kernel of NAMES an attribute of this module: a call costs no look-up."""
-    module = load(name)
-    usable, reason = module.available()
+    usable, reason = _state(name)
     if not usable:
         raise ValueError(f"the backend {name!r} cannot be used here: {reason}")
+    module = load(name)
     lacking: dict[str, list[str]] = {}
     for kernel in NAMES:
-        owner = next(n for n in (name, *BACKENDS) if load(n).available()[0] and hasattr(load(n), kernel))
+        owner = next(n for n in (name, *BACKENDS) if _state(n)[0] and hasattr(load(n), kernel))
         globals()[kernel] = getattr(load(owner), kernel)
         if owner != name:
             lacking.setdefault(owner, []).append(kernel)

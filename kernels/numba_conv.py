@@ -16,7 +16,7 @@ import numpy as np
 
 from tinymed.kernels import numba_depthwise
 from tinymed.kernels import numba_tile as core
-from tinymed.kernels.numba_jit import jit, plain, scratch
+from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import Lines, lay, lines_of, tap_offsets
 from tinymed.kernels.numba_pool import larger_of_four
@@ -213,6 +213,7 @@ def _pooled_row(buffer, at, pitch, bias, job, y, where):
         y[j] = job.high if v > job.high else v
 
 
+@of_floats
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> np.ndarray:
     """(N,C,H,W) * (O,C/G,KH,KW) + (O) → (N,O,OH,OW)"""
     if s.G == s.C == s.O > 1:
@@ -222,6 +223,7 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> 
     return y
 
 
+@of_floats
 def conv2d_max_pool2d(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape, window: Pair, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:

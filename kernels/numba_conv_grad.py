@@ -16,7 +16,7 @@ import numpy as np
 from tinymed.kernels import numba_depthwise
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_conv import NEAR, ROWS, block, packed, plan
-from tinymed.kernels.numba_jit import jit, plain, scratch
+from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay, lay_all
 from tinymed.kernels.numba_pool import spread_pair
@@ -196,16 +196,19 @@ def _every(row, step, out):
             out[j * step] = row[j]
 
 
+@of_floats
 def conv2d_input_grad(g: np.ndarray, w: np.ndarray, s: ConvShape) -> np.ndarray:
     """g (N,O,OH,OW) spread back through w over the windows → (N,C,H,W)"""
     return _grads(g, None, None, w, s, (1, 1))[0]
 
 
+@of_floats
 def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray:
     """windows of x (N,C,H,W), weighted by g (N,O,OH,OW) and summed → (O,C/G,KH,KW)"""
     return _grads(g, None, x, None, s, (1, 1))[1]
 
 
+@of_floats
 def conv2d_grad(
     g: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
@@ -213,6 +216,7 @@ def conv2d_grad(
     return _grads(g, None, x, w, s, (1, 1))
 
 
+@of_floats
 def conv2d_max_pool2d_grad(
     g: np.ndarray, where: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape, window: Pair
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinymed.kernels.numba_jit import jit, plain
+from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_steps import (
     column_sums,
@@ -48,6 +48,7 @@ def _gru_cell(from_x, from_h, b_ih, b_hh, before, gates, h):
         h[j] = n + z * (before[j] - n)
 
 
+@of_floats
 def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array) -> tuple[Array, Array]:
     """n = tanh(W_in·x + b_in + r∘m),  h_t = (1 − z)∘n + z∘h_{t−1} → hs (T,N,H), gates r z n m (T,N,4H).
 
@@ -107,6 +108,7 @@ def _gru_cell_grad(g, gates, before, dh, da_x, da_h, direct):
         direct[j] = into_h * z
 
 
+@of_floats
 def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array, w_hh: Array) -> tuple[Array, ...]:
     """g (T,N,H), into every h_t → gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh."""
     T, N, H = hs.shape

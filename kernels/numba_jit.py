@@ -6,11 +6,14 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+
+from tinymed.kernels import numpy_backend
 
 # Sums may be reordered and contracted, for speed; NaN and infinity keep their meaning.
 HOW: dict[str, Any] = {
@@ -64,6 +67,17 @@ def scratch(name: str, size: int, dtype: np.dtype) -> np.ndarray:
     if key not in held or held[key].shape[1] < size:
         held[key] = np.empty((numba.config.NUMBA_NUM_THREADS, size + -size % 64 + 16), dtype)  # rows out of step
     return held[key]
+
+
+def of_floats(kernel: Callable) -> Callable:
+    """The kernel for float32 and float64, for which it can be compiled; NumPy's of the same name for other types."""
+    other = getattr(numpy_backend, kernel.__name__)
+
+    @wraps(kernel)
+    def run(first: np.ndarray, *rest: Any) -> Any:
+        return (kernel if first.dtype.char in "fd" else other)(first, *rest)
+
+    return run
 
 
 def plain(a: np.ndarray) -> np.ndarray:

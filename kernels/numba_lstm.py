@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinymed.kernels.numba_jit import jit, plain
+from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, pack, share_out, times
 from tinymed.kernels.numba_tanh import sigmoid, tanh
@@ -38,6 +38,7 @@ def _lstm_cell(gates, b, before, c, h):
         h[j] = o * tanh(new)
 
 
+@of_floats
 def lstm(
     x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array
 ) -> tuple[Array, Array, Array]:
@@ -97,6 +98,7 @@ def _lstm_cell_grad(gh, gates, before, c, dh, dc, da):
         dc[j] = into_c * f
 
 
+@of_floats
 def lstm_grad(
     gh: Array,
     gc: Array | None,

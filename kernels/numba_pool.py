@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinymed.kernels.numba_jit import jit, plain, scratch
+from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay_all, lift, lines_of, tap_offsets
 from tinymed.kernels.shapes import PoolShape
@@ -153,7 +153,7 @@ def _add(y, x):
 
 @jit
 def _avg_pool(c, me, args):
-    x, count, lines, offsets, y, spaces, outs = fetch(args)
+    x, count, y, lines, offsets, spaces, outs = fetch(args)
     OH, OW = y.shape[1:]
     flat = (OH - 1) * lines.pitch + OW
     space, total = spaces[me], outs[me, :flat]
@@ -169,7 +169,7 @@ def _avg_pool(c, me, args):
 
 @jit
 def _avg_pool_grad(c, me, args):
-    g, count, lines, offsets, gx, spaces, outs = fetch(args)
+    g, count, gx, lines, offsets, spaces, outs = fetch(args)
     OH, OW = g.shape[1:]
     flat = (OH - 1) * lines.pitch + OW
     space, line = spaces[me, : lines.SH * lines.SW * lines.size], outs[me, :flat]
@@ -186,6 +186,7 @@ def _avg_pool_grad(c, me, args):
     _lift_all(space, lines, gx[c])
 
 
+@of_floats
 def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
     """(N,C,H,W) → the largest of each window and where it stood, u·KW + v: both (N,C,OH,OW)"""
     x = plain(x)
@@ -219,6 +220,7 @@ def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
     return y, where
 
 
+@of_floats
 def max_pool2d_grad(g: np.ndarray, where: np.ndarray, s: PoolShape) -> np.ndarray:
     """g (N,C,OH,OW), each back to where the largest stood → (N,C,H,W)"""
     g, where = plain(g), plain(where)
@@ -232,6 +234,7 @@ def max_pool2d_grad(g: np.ndarray, where: np.ndarray, s: PoolShape) -> np.ndarra
     return gx
 
 
+@of_floats
 def avg_pool2d(x: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
     """(N,C,H,W) → each window's sum over `count` (OH,OW or 1,1) → (N,C,OH,OW)"""
     x = plain(x)
@@ -239,18 +242,11 @@ def avg_pool2d(x: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
     if _is_pairs(s):
         launch(_avg_pool_pairs, s.N * s.C, _images(x), _counts(count, s), _images(y))
         return y
-    launch(
-        _avg_pool,
-        s.N * s.C,
-        _images(x),
-        _counts(count, s),
-        *_ready(s, x.dtype)[:2],
-        _images(y),
-        *_ready(s, x.dtype)[2:],
-    )
+    launch(_avg_pool, s.N * s.C, _images(x), _counts(count, s), _images(y), *_ready(s, x.dtype))
     return y
 
 
+@of_floats
 def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarray:
     """g/count (N,C,OH,OW) to every cell of its window → (N,C,H,W)"""
     g = plain(g)
@@ -258,15 +254,7 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
     if _is_pairs(s):
         launch(_avg_pool_pairs_grad, s.N * s.C, _images(g), _counts(count, s), _images(gx))
         return gx
-    launch(
-        _avg_pool_grad,
-        s.N * s.C,
-        _images(g),
-        _counts(count, s),
-        *_ready(s, g.dtype)[:2],
-        _images(gx),
-        *_ready(s, g.dtype)[2:],
-    )
+    launch(_avg_pool_grad, s.N * s.C, _images(g), _counts(count, s), _images(gx), *_ready(s, g.dtype))
     return gx
 
 

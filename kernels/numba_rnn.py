@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinymed.kernels.numba_jit import jit, plain
+from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, pack, share_out, times
 from tinymed.kernels.numba_tanh import tanh
@@ -34,6 +34,7 @@ def _rnn(task, me, args):
                     row[j] = tanh(row[j] + b[j])
 
 
+@of_floats
 def rnn(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, nonlinearity: str) -> Array:
     """h_t = φ(W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh) → hs (T,N,H);  φ is tanh or relu."""
     hs = inputs(x, w_ih)
@@ -62,6 +63,7 @@ def _rnn_grad(task, me, args):
         beside(x[t], hs[t - 1] if t else h0, r0, r1, both[t])
 
 
+@of_floats
 def rnn_grad(
     g: Array, x: Array, h0: Array, hs: Array, w_ih: Array, w_hh: Array, nonlinearity: str
 ) -> tuple[Array, ...]:

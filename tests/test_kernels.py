@@ -142,7 +142,36 @@ def test_matmul(backend, a, b, dtype):
     agree(backend.matmul(turned, b), reference.matmul(a, b), dtype)
 
 
+def test_types_that_no_compiler_takes(backend):
+    """float16 is computed all the same; integers have a largest, too."""
+    s, p = (
+        conv_shape((1, 2, 5, 5), (2, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+        pool_shape("m", (1, 2, 5, 5), (2, 2), (2, 2), (0, 0)),
+    )
+    rng = np.random.default_rng(0)
+    x, w, g = (rng.standard_normal(size).astype(np.float16) for size in (s.x, s.w, s.y))
+    for got, want in (
+        (backend.conv2d(x, w, None, s), reference.conv2d(x, w, None, s)),
+        (backend.conv2d_grad(g, x, w, s)[1], reference.conv2d_grad(g, x, w, s)[1]),
+        (backend.max_pool2d(x, p)[0], reference.max_pool2d(x, p)[0]),
+        (backend.matmul(x, x), reference.matmul(x, x)),
+    ):
+        assert got.dtype == np.float16
+        np.testing.assert_allclose(got.astype(float), want.astype(float), atol=0.05)
+    whole = rng.integers(0, 99, s.x)
+    np.testing.assert_array_equal(backend.max_pool2d(whole, p)[0], reference.max_pool2d(whole, p)[0])
+
+
 # ---------------------------------------------------------------- the registry
+
+
+def test_a_library_that_cannot_be_imported_is_no_crash(monkeypatch):
+    monkeypatch.setitem(kernels.BACKENDS, "broken", "no_such_module")
+    usable, reason = kernels.available()["broken"]
+    assert not usable
+    assert "cannot be imported: No module named" in reason
+    with pytest.raises(ValueError, match="'broken' cannot be used here: it cannot be imported"):
+        tinymed.use_backend("broken")
 
 
 def test_use_backend_for_a_block_and_for_good():
