@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import NoReturn
 
@@ -34,7 +35,8 @@ def cli() -> None:
 
     It is for teaching, and not a clinical device.
     """
-    tinymed.get_backend()  # refuses an unknown TINYMED_BACKEND before anything is printed
+    if "TINYMED_BACKEND" in os.environ:
+        tinymed.get_backend()  # refuses an unknown one before anything is printed; loads it, so not without need
 
 
 for command in (demo, train, evaluate, predict, data, bench, warmup, doctor):
