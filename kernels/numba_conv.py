@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from tinymed.kernels import numba_depthwise
@@ -21,6 +20,7 @@ from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import Lines, lay, lines_of, tap_offsets
 from tinymed.kernels.numba_pool import larger_of_four
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
+from tinymed.kernels.threads import get_num_threads
 
 ROWS = core.ROWS
 LITTLE = 1 << 19  # multiply-adds that a task should have
@@ -236,7 +236,7 @@ def conv2d_max_pool2d(
 
 def _run(x, w, b, s, window, low, high, y, where) -> None:
     p = plan(s)
-    job, offsets, tasks = _job(s, window, low, high, x.dtype, numba.get_num_threads())
+    job, offsets, tasks = _job(s, window, low, high, x.dtype, get_num_threads())
     launch(
         *(_forward, tasks, plain(x), packed(w, p.w_panels), np.zeros(s.O, x.dtype) if b is None else plain(b)),
         *(p.x, offsets, job, y, where),

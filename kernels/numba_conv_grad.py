@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from tinymed.kernels import numba_depthwise
@@ -21,6 +20,7 @@ from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay, lay_all
 from tinymed.kernels.numba_pool import spread_pair
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
+from tinymed.kernels.threads import get_num_threads
 
 SECOND = 400_000  # bytes of lines that a task holds: they stay in the second cache
 
@@ -230,7 +230,7 @@ def _grads(g, where, x, w, s: ConvShape, window: Pair) -> tuple:
     if where is None and s.G == s.C == s.O > 1:
         return numba_depthwise.conv2d_grad(g, x, w, s, p)
     M, K = s.O // s.G, p.x_offsets.size
-    T = min(s.N, numba.get_num_threads())
+    T = min(s.N, get_num_threads())
     blocks = s.G, -(-M // core.DOT_ROWS), -(-K // core.DOT_COLUMNS), core.DOT_ROWS, core.DOT_COLUMNS
     gw = np.empty((T, 0 if x is None else math.prod(blocks)), dtype)
     gb = np.empty((T, s.O), dtype)

@@ -6,25 +6,23 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from filelock import FileLock
 
 from tinymed.kernels import numpy_backend
+from tinymed.kernels.threads import processors
 
 # Sums may be reordered and contracted, for speed; NaN and infinity keep their meaning.
 HOW: dict[str, Any] = {
     "error_model": "numpy",  # a division by zero gives inf, and its check would stop vectorisation
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
 }
-# OpenMP's threads start in 2 µs, Numba's own in 170. Between loops they wait awake for some 10 µs only: where another
-# program has a core, a thread that waits awake for longer loses its turn on it, and a loop takes 8 ms for the others.
-if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
-    os.environ["GOMP_SPINCOUNT"] = "1000"
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
 def cache_folder() -> Path:
@@ -43,13 +41,23 @@ def cache_folder() -> Path:
 CACHE = cache_folder()
 
 
-def jit(function: Callable | None = None, parallel: bool = False) -> Any:
+def alone() -> Any:
+    """Holds other processes back while one compiles: Numba adds to the index of a cache without a lock, and where
+    two add at once the code of one function may be found under the other's types."""
+    try:
+        CACHE.mkdir(parents=True, exist_ok=True)
+    except OSError:  # nothing can be kept there
+        return nullcontext()
+    return FileLock(CACHE / "lock")
+
+
+def jit(function: Callable | None = None, nogil: bool = False) -> Any:
     """numba.njit as the kernels want it, compiled when first called, and once for all processes."""
     if function is None:
-        return lambda f: jit(f, parallel)
+        return lambda f: jit(f, nogil)
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE)
     try:
-        return numba.njit(parallel=parallel, cache=True, **HOW)(function)
+        return numba.njit(nogil=nogil, cache=True, **HOW)(function)
     finally:
         numba.config.CACHE_DIR = before
 
@@ -65,7 +73,7 @@ def scratch(name: str, size: int, dtype: np.dtype) -> np.ndarray:
     held: dict[tuple[str, str], np.ndarray] = _scratch.__dict__  # type: ignore[assignment]
     key = (name, np.dtype(dtype).char)
     if key not in held or held[key].shape[1] < size:
-        held[key] = np.empty((numba.config.NUMBA_NUM_THREADS, size + -size % 64 + 16), dtype)  # rows out of step
+        held[key] = np.empty((processors(), size + -size % 64 + 16), dtype)  # rows out of step
     return held[key]
 
 

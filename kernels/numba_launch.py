@@ -1,8 +1,8 @@
-"""One parallel loop for all kernels: task(0) … task(n−1), shared out among the threads.
+"""One parallel loop for all kernels: task(0) … task(n−1), shared out among the threads (numba_threads.py).
 
-Numba compiles the body of a parallel loop into its loop, several times over; for a convolution that takes seconds.
-Here the loop calls a task by its address: it is compiled once, and a task once for each type of its arguments. A
-task is written as
+Numba compiles the body of its own parallel loop, prange, into the loop, several times over; for a convolution that
+takes seconds. Here the loop calls a task by its address, and a task is compiled once for each type of its arguments.
+It is written as
 
     @jit
     def task(t, me, args):
@@ -24,7 +24,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinymed.kernels.numba_jit import CACHE, jit
+from tinymed.kernels.numba_jit import CACHE, alone, jit
+from tinymed.kernels.numba_threads import helpers, share
 
 log = logging.getLogger("tinymed.kernels")
 
@@ -62,51 +63,35 @@ def _spill(typing_context, args):
     return types.intp(args), generate
 
 
-@intrinsic
-def _call(typing_context, address, t, me, args):
-    """task(t, me, args), both by their addresses."""
-    takes = types.intp, types.intp, types.voidptr
-
-    def generate(context, builder, signature, values):
-        kind = context.call_conv.get_function_type(types.none, takes)
-        pointer = builder.inttoptr(values[3], context.get_value_type(types.voidptr))
-        task = builder.inttoptr(values[0], kind.as_pointer())
-        context.call_conv.call_function(builder, task, types.none, takes, [values[1], values[2], pointer])
-        return context.get_dummy_value()
-
-    return types.void(address, t, me, args), generate
-
-
-@jit(parallel=True)
-def _loop(n, address, args):
-    for t in numba.prange(n):
-        _call(address, t, numba.get_thread_id(), args)
-
-
-@jit
-def _launch(n, address, args):
-    if n == 0:
-        return
-    if n > 1:
-        _loop(n, address, _spill(args))
-    else:  # one task: the threads may sleep on
-        _call(address, 0, 0, _spill(args))
+@jit(nogil=True)
+def _launch(words, helpers, n, address, args):
+    share(words, helpers, n, address, _spill(args))
 
 
 _addresses: dict[tuple, int] = {}
 
 
+def _compile(task: Any, args: tuple) -> int:
+    """The address of the task for arguments of these types."""
+    if not _addresses and not any(CACHE.rglob("*.nbc")):
+        log.info("compiling kernels, once for this machine: some seconds (tinymed warmup does it beforehand)")
+    kinds = numba.typeof(args)
+    takes = types.intp, types.intp, types.CPointer(kinds)
+    with alone():
+        task.compile(takes)
+        _launch.compile((types.int64, types.int64, types.int64, types.int64, kinds))
+    code, description = attrgetter("library", "fndesc")(task.overloads[takes])
+    return code.get_pointer_to_function(description.llvm_func_name)
+
+
 def launch(task: Any, n: int, *args: Any) -> None:
     """Run task(t, me, args) for every t below n, on all threads."""
     key = (task, *[(a.dtype.char, a.ndim, a.flags.num) if type(a) is np.ndarray else type(a) for a in args])
-    if key not in _addresses:
-        if not _addresses and not any(CACHE.rglob("*.nbc")):
-            log.info("compiling kernels, once for this machine: some seconds (tinymed warmup does it beforehand)")
-        takes = types.intp, types.intp, types.CPointer(numba.typeof(args))
-        task.compile(takes)
-        code, description = attrgetter("library", "fndesc")(task.overloads[takes])
-        _addresses[key] = code.get_pointer_to_function(description.llvm_func_name)
-    _launch(n, _addresses[key], args)
+    address = _addresses.get(key)
+    if address is None:
+        address = _addresses[key] = _compile(task, args)
+    words, others = helpers() if n > 1 else (0, 0)
+    _launch(words, others, n, address, args)
 
 
 if numba.config.DISABLE_JIT:

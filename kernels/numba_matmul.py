@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_jit import jit, scratch
 from tinymed.kernels.numba_launch import fetch, launch
+from tinymed.kernels.threads import get_num_threads
 
 ROWS = core.ROWS
 DEEP = 1024  # of K at a time: a panel of B stays in the second cache
@@ -120,7 +120,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if many == 1:
         c = np.empty((M, N), a.dtype)
         strips = -(-N // wide)
-        cut = max(1, min(-(-M // (4 * ROWS)), -(-4 * numba.get_num_threads() // strips)))
+        cut = max(1, min(-(-M // (4 * ROWS)), -(-4 * get_num_threads() // strips)))
         packed = scratch("rows", size, a.dtype)[0]
         (a, a_turned), (b, b_turned) = _turned(a.reshape(M, K)), _turned(b.reshape(K, N))
         blocks = -(-M // ROWS)

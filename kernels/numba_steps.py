@@ -7,13 +7,13 @@ need is kept for one product at the end. Letters and shapes as in numpy_recurren
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_jit import jit, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_matmul import matmul
+from tinymed.kernels.threads import get_num_threads
 
 Array = np.ndarray
 ROWS = core.ROWS
@@ -54,7 +54,7 @@ def in_strips(w: Array) -> Array:
 
 def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array, Array]:
     """How many rows a task takes, the offsets of a strip's rows, and memory for its panels."""
-    parts = max(1, -(-N // numba.get_num_threads()))
+    parts = max(1, -(-N // get_num_threads()))
     height = min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
     panels = scratch("rows", -(-height // ROWS) * ROWS * K, dtype)
     return height, np.arange(K) * core.columns(dtype), panels
@@ -107,7 +107,7 @@ def _sums(t, me, args):
 
 def column_sums(a: Array) -> Array:
     """(M,N) → (N); each thread sums some rows."""
-    out = np.empty((numba.get_num_threads(), a.shape[1]), a.dtype)
+    out = np.empty((get_num_threads(), a.shape[1]), a.dtype)
     launch(_sums, len(out), a, out)
     return out.sum(axis=0)
 

@@ -8,6 +8,7 @@ call no BLAS but for the smallest products; NumPy's call nothing else.
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 _number = 0
@@ -22,15 +23,15 @@ def get_num_threads() -> int:
         wanted = os.environ.get("TINYMED_NUM_THREADS", "")
         if wanted and not (wanted.isdecimal() and int(wanted)):
             raise ValueError(f"TINYMED_NUM_THREADS must be a whole number of 1 or more, got {wanted!r}")
-        _number = min(int(wanted) if wanted else _processors(), _processors())
+        _number = min(int(wanted) if wanted else processors(), processors())
     return _number
 
 
 def set_num_threads(n: int) -> None:
     """Compute with n threads from now on. Raises ValueError below 1 or above what the machine has."""
     global _number
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _processors():
-        raise ValueError(f"set_num_threads: a whole number from 1 to {_processors()}, the processors here; got {n!r}")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= processors():
+        raise ValueError(f"set_num_threads: a whole number from 1 to {processors()}, the processors here; got {n!r}")
     _number = n
     give_to(_pool)
 
@@ -44,13 +45,10 @@ def give_to(pool: str) -> None:
     from threadpoolctl import ThreadpoolController
 
     _pool = pool
-    n = get_num_threads()
-    if pool == "numba":
-        import numba
-
-        numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
-    _limits = ThreadpoolController().limit(limits=1 if pool == "numba" else n, user_api="blas")
+    _limits = ThreadpoolController().limit(limits=1 if pool == "numba" else get_num_threads(), user_api="blas")
 
 
-def _processors() -> int:
+@cache
+def processors() -> int:
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,245 @@
+"""The threads that kernels compute with: the caller, and helpers that take tasks beside it.
+
+Tasks 0 … n−1 are a round. Who is free takes the next one, by counting up a word that all share; a helper that comes
+late, because another program has its core, finds nothing left and has kept nobody waiting. After a round a helper
+looks out for the next one for a while, longer than Python takes from one kernel to the next, and then sleeps.
+
+All that the threads share are words of 64 bits, each read and written in one piece:
+
+    TICKET    the round's number, and in the lower half the task to be taken next
+    DONE      how many tasks of the round are finished
+    TASKS, ADDRESS, ARGS, HELPERS    what the round is; written while no task is open
+    each helper's own: whether it sleeps, and the lock that it sleeps on
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import threading
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tinymed.kernels import threads
+from tinymed.kernels.numba_jit import alone, jit
+
+LINE = 64  # bytes of a cache line: what different threads write stays apart
+TICKET, DONE, BUSY, TASKS, FIRST = (k * LINE for k in range(5))
+ADDRESS, ARGS, HELPERS, STOP = (TASKS + 8 * k for k in range(1, 5))
+ASLEEP, LOCK = 0, 8  # of a helper's line; the first helper's is FIRST
+LOW = (1 << 32) - 1
+PATIENCE = 10_000  # looks at the ticket before a helper sleeps
+
+_WORD = ir.IntType(64)
+_at = lambda builder, address: builder.inttoptr(address, _WORD.as_pointer())  # noqa: E731
+
+
+@intrinsic
+def _read(typing_context, address):
+    def generate(context, builder, signature, values):
+        return builder.load_atomic(_at(builder, values[0]), "seq_cst", 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _write(typing_context, address, value):
+    def generate(context, builder, signature, values):
+        builder.store_atomic(values[1], _at(builder, values[0]), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def _add(typing_context, address, value):
+    def generate(context, builder, signature, values):
+        return builder.atomic_rmw("add", _at(builder, values[0]), values[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def _swap(typing_context, address, old, new):
+    """Write `new` if `old` is there; whether it was."""
+
+    def generate(context, builder, signature, values):
+        found = builder.cmpxchg(_at(builder, values[0]), values[1], values[2], "seq_cst", "seq_cst")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _pause(typing_context):
+    """A moment in which the core's other thread may run."""
+
+    def generate(context, builder, signature, values):
+        if llvmlite.binding.get_default_triple().startswith("x86_64"):
+            pause = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def _call(typing_context, address, t, me, args):
+    """task(t, me, args), both by their addresses."""
+    takes = types.intp, types.intp, types.voidptr
+
+    def generate(context, builder, signature, values):
+        kind = context.call_conv.get_function_type(types.none, takes)
+        pointer = builder.inttoptr(values[3], context.get_value_type(types.voidptr))
+        task = builder.inttoptr(values[0], kind.as_pointer())
+        context.call_conv.call_function(builder, task, types.none, takes, [values[1], values[2], pointer])
+        return context.get_dummy_value()
+
+    return types.void(address, t, me, args), generate
+
+
+# Python's own locks: every system has them, and they may be used without the GIL.
+_python = ctypes.pythonapi
+_new_lock = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", _python))
+for _name in ("PyThread_acquire_lock", "PyThread_release_lock"):
+    llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(_python, _name), ctypes.c_void_p).value)
+_acquire = types.ExternalFunction("PyThread_acquire_lock", types.int32(types.int64, types.int32))
+_release = types.ExternalFunction("PyThread_release_lock", types.void(types.int64))
+
+
+# -------------------------------------------------------------------- a round
+
+
+@jit
+def _take_part(words, number, me):
+    """Take tasks of this round until none is left."""
+    done = 0
+    while True:
+        ticket, n = _read(words + TICKET), _read(words + TASKS)
+        address, args = _read(words + ADDRESS), _read(words + ARGS)
+        if ticket >> 32 != number or ticket & LOW >= n:
+            break
+        if _swap(words + TICKET, ticket, ticket + 1):  # still as it was: so what was read belongs to it
+            _call(address, ticket & LOW, me, args)
+            done += 1
+    if done:
+        _add(words + DONE, done)
+
+
+@jit
+def share(words, helpers, n, address, args):
+    """Run the task at an address for every t below n; one task alone, or while a round is on, on this thread."""
+    if n < 2 or helpers == 0 or not _swap(words + BUSY, 0, 1):
+        for t in range(n):
+            _call(address, t, 0, args)
+        return
+    _write(words + TASKS, n)
+    _write(words + ADDRESS, address)
+    _write(words + ARGS, args)
+    _write(words + HELPERS, helpers)
+    _write(words + DONE, 0)
+    number = (_read(words + TICKET) >> 32) + 1
+    _write(words + TICKET, number << 32)
+    for k in range(min(helpers, n - 1)):
+        _wake(words + FIRST + k * LINE)
+    _take_part(words, number, 0)
+    while _read(words + DONE) < n:
+        _pause()
+    _write(words + BUSY, 0)
+
+
+@jit
+def _wake(own):
+    if _read(own + ASLEEP) and _swap(own + ASLEEP, 1, 0):
+        _release(_read(own + LOCK))
+
+
+@jit(nogil=True)
+def _serve(words, me, lock):
+    """A helper's life: look out for rounds, take part, sleep."""
+    own = words + FIRST + (me - 1) * LINE
+    _write(own + LOCK, lock)
+    _acquire(lock, 1)
+    number, looks = 0, 0
+    while not _read(words + STOP):
+        ticket = _read(words + TICKET)
+        if ticket >> 32 != number:
+            number, looks = ticket >> 32, 0
+            if me <= _read(words + HELPERS):
+                _take_part(words, number, me)
+        elif looks < PATIENCE:
+            looks += 1
+            _pause()
+        else:
+            _write(own + ASLEEP, 1)
+            # A round that began just now may have been looked for before and woken nobody.
+            if (_read(words + TICKET) == ticket and not _read(words + STOP)) or not _swap(own + ASLEEP, 1, 0):
+                _acquire(lock, 1)
+            looks = 0
+
+
+# -------------------------------------------------------------------- the helpers come and go
+
+
+class _Pool:
+    """The words, and the helpers that look at them."""
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(FIRST + (threads.processors() + 1) * LINE, np.uint8)
+        self.words = -(-self.memory.ctypes.data // LINE) * LINE
+        self.helpers: list[threading.Thread] = []
+
+    def start(self, n: int) -> None:
+        """Have n helpers."""
+        with alone():
+            _serve.compile((types.int64, types.int64, types.int64))
+            _stop.compile((types.int64, types.int64))
+        while len(self.helpers) < n:
+            self.helpers.append(threading.Thread(target=self._help, args=(len(self.helpers) + 1,), daemon=True))
+            self.helpers[-1].start()
+
+    def _help(self, me: int) -> None:
+        lock = _new_lock()
+        _serve(self.words, me, lock)
+
+    def stop(self) -> None:
+        """Before Python takes their code away."""
+        _stop(self.words, len(self.helpers))
+        for helper in self.helpers:
+            helper.join()
+        self.helpers = []
+
+
+@jit
+def _stop(words, helpers):
+    _write(words + STOP, 1)
+    for k in range(helpers):
+        _wake(words + FIRST + k * LINE)
+
+
+_pool = _Pool()
+atexit.register(lambda: _pool.stop() if _pool.helpers else None)
+
+
+def helpers() -> tuple[int, int]:
+    """The words, and how many helpers look at them: as many as threads.set_num_threads allows, less the caller."""
+    n = threads.get_num_threads() - 1
+    if n > len(_pool.helpers):
+        _pool.start(n)
+    return _pool.words, n
+
+
+def _forget() -> None:
+    """In a child process there is only the thread that forked."""
+    global _pool
+    _pool = _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
