@@ -1,14 +1,14 @@
 """The threads that kernels compute with: the caller, and helpers that take tasks beside it.
 
-Tasks 0 … n−1 are a round. Who is free takes the next one, by counting up a word that all share; a helper that comes
+Tasks 0 … n−1 are a round. Who is free takes the next one, by counting down a word that all share; a helper that comes
 late, because another program has its core, finds nothing left and has kept nobody waiting. After a round a helper
 looks out for the next one for a while, longer than Python takes from one kernel to the next, and then sleeps.
 
 All that the threads share are words of 64 bits, each read and written in one piece:
 
-    TICKET    the round's number, and in the lower half the task to be taken next
+    TICKET    the round's number, and in the lower half how many tasks are left: what a round is, is written at 0 only
     DONE      how many tasks of the round are finished
-    TASKS, ADDRESS, ARGS, HELPERS    what the round is; written while no task is open
+    TASKS, ADDRESS, ARGS, HELPERS    the round
     each helper's own: whether it sleeps, and the lock that it sleeps on
 """
 
@@ -121,12 +121,13 @@ def _take_part(words, number, me):
     """Take tasks of this round until none is left."""
     done = 0
     while True:
-        ticket, n = _read(words + TICKET), _read(words + TASKS)
-        address, args = _read(words + ADDRESS), _read(words + ARGS)
-        if ticket >> 32 != number or ticket & LOW >= n:
+        ticket = _read(words + TICKET)
+        n, address, args = _read(words + TASKS), _read(words + ADDRESS), _read(words + ARGS)
+        left = ticket & LOW
+        if ticket >> 32 != number or left == 0:
             break
-        if _swap(words + TICKET, ticket, ticket + 1):  # still as it was: so what was read belongs to it
-            _call(address, ticket & LOW, me, args)
+        if _swap(words + TICKET, ticket, ticket - 1):  # still as it was: so what was read belongs to this round
+            _call(address, n - left, me, args)
             done += 1
     if done:
         _add(words + DONE, done)
@@ -145,7 +146,7 @@ def share(words, helpers, n, address, args):
     _write(words + HELPERS, helpers)
     _write(words + DONE, 0)
     number = (_read(words + TICKET) >> 32) + 1
-    _write(words + TICKET, number << 32)
+    _write(words + TICKET, number << 32 | n)
     for k in range(min(helpers, n - 1)):
         _wake(words + FIRST + k * LINE)
     _take_part(words, number, 0)
