@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinymed.kernels.numba_jit import CACHE, alone, jit
-from tinymed.kernels.numba_threads import helpers, share
+from tinymed.kernels.numba_threads import pool, share
 
 log = logging.getLogger("tinymed.kernels")
 
@@ -64,8 +64,8 @@ def _spill(typing_context, args):
 
 
 @jit(nogil=True)
-def _launch(words, helpers, n, address, args):
-    share(words, helpers, n, address, _spill(args))
+def _launch(words, threads, n, address, args):
+    share(words, threads, n, address, _spill(args))
 
 
 _addresses: dict[tuple, int] = {}
@@ -90,8 +90,8 @@ def launch(task: Any, n: int, *args: Any) -> None:
     address = _addresses.get(key)
     if address is None:
         address = _addresses[key] = _compile(task, args)
-    words, others = helpers() if n > 1 else (0, 0)
-    _launch(words, others, n, address, args)
+    words, threads = pool() if n > 1 else (0, 1)
+    _launch(words, threads, n, address, args)
 
 
 if numba.config.DISABLE_JIT:

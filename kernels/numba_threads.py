@@ -1,15 +1,16 @@
 """The threads that kernels compute with: the caller, and helpers that take tasks beside it.
 
-Tasks 0 … n−1 are a round. Who is free takes the next one, by counting down a word that all share; a helper that comes
-late, because another program has its core, finds nothing left and has kept nobody waiting. After a round a helper
-looks out for the next one for a while, longer than Python takes from one kernel to the next, and then sleeps.
+Tasks 0 … n−1 are a round. Each thread has a share of them, the same one whenever n is, so that it finds in its caches
+what it worked on before; who is through with his own takes what is left of the others'. So a helper that comes late,
+because another program has its core, finds nothing left and has kept nobody waiting. After a round a helper looks out
+for the next one for a while, longer than Python takes from one kernel to the next, and then sleeps.
 
 All that the threads share are words of 64 bits, each read and written in one piece:
 
-    TICKET    the round's number, and in the lower half how many tasks are left: what a round is, is written at 0 only
-    DONE      how many tasks of the round are finished
-    TASKS, ADDRESS, ARGS, HELPERS    the round
-    each helper's own: whether it sleeps, and the lock that it sleeps on
+    ADDRESS, ARGS, TASKS, THREADS    the round; written while nobody has a task left
+    DONE    how many of its tasks are finished
+    of each thread: TICKET, the round's number and, in the lower half, how many tasks of its share are left;
+    ASLEEP, whether it sleeps, and LOCK, what it sleeps on
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from tinymed.kernels import threads
 from tinymed.kernels.numba_jit import alone, jit
 
 LINE = 64  # bytes of a cache line: what different threads write stays apart
-TICKET, DONE, BUSY, TASKS, FIRST = (k * LINE for k in range(5))
-ADDRESS, ARGS, HELPERS, STOP = (TASKS + 8 * k for k in range(1, 5))
-ASLEEP, LOCK = 0, 8  # of a helper's line; the first helper's is FIRST
+DONE, BUSY, ADDRESS, FIRST = (k * LINE for k in range(4))
+ARGS, TASKS, THREADS, STOP = (ADDRESS + 8 * k for k in range(1, 5))
+TICKET, ASLEEP, LOCK = (FIRST + 8 * k for k in range(3))  # the caller's; every helper's are a LINE further on
 LOW = (1 << 32) - 1
 PATIENCE = 10_000  # looks at the ticket before a helper sleeps
 
@@ -118,37 +119,42 @@ _release = types.ExternalFunction("PyThread_release_lock", types.void(types.int6
 
 @jit
 def _take_part(words, number, me):
-    """Take tasks of this round until none is left."""
-    done = 0
+    """Do the tasks of this round that are left, one's own share first."""
+    done, whose = 0, me
     while True:
-        ticket = _read(words + TICKET)
-        n, address, args = _read(words + TASKS), _read(words + ADDRESS), _read(words + ARGS)
+        ticket = _read(words + whose * LINE + TICKET)
+        n, threads = _read(words + TASKS), _read(words + THREADS)
+        address, args = _read(words + ADDRESS), _read(words + ARGS)
         left = ticket & LOW
         if ticket >> 32 != number or left == 0:
-            break
-        if _swap(words + TICKET, ticket, ticket - 1):  # still as it was: so what was read belongs to this round
-            _call(address, n - left, me, args)
+            whose = (whose + 1) % threads
+            if whose == me or me >= threads:
+                break
+        elif _swap(words + whose * LINE + TICKET, ticket, ticket - 1):  # as it was: what was read is of this round
+            _call(address, (whose + 1) * n // threads - left, me, args)
             done += 1
     if done:
         _add(words + DONE, done)
 
 
 @jit
-def share(words, helpers, n, address, args):
-    """Run the task at an address for every t below n; one task alone, or while a round is on, on this thread."""
-    if n < 2 or helpers == 0 or not _swap(words + BUSY, 0, 1):
+def share(words, threads, n, address, args):
+    """Run the task at an address for every t below n; one alone, or while a round is on, on this thread."""
+    threads = min(threads, n)
+    if threads < 2 or not _swap(words + BUSY, 0, 1):
         for t in range(n):
             _call(address, t, 0, args)
         return
     _write(words + TASKS, n)
+    _write(words + THREADS, threads)
     _write(words + ADDRESS, address)
     _write(words + ARGS, args)
-    _write(words + HELPERS, helpers)
     _write(words + DONE, 0)
     number = (_read(words + TICKET) >> 32) + 1
-    _write(words + TICKET, number << 32 | n)
-    for k in range(min(helpers, n - 1)):
-        _wake(words + FIRST + k * LINE)
+    for k in range(threads):
+        _write(words + k * LINE + TICKET, number << 32 | (k + 1) * n // threads - k * n // threads)
+    for k in range(1, threads):
+        _wake(words + k * LINE)
     _take_part(words, number, 0)
     while _read(words + DONE) < n:
         _pause()
@@ -164,23 +170,22 @@ def _wake(own):
 @jit(nogil=True)
 def _serve(words, me, lock):
     """A helper's life: look out for rounds, take part, sleep."""
-    own = words + FIRST + (me - 1) * LINE
+    own = words + me * LINE
     _write(own + LOCK, lock)
     _acquire(lock, 1)
     number, looks = 0, 0
     while not _read(words + STOP):
-        ticket = _read(words + TICKET)
+        ticket = _read(own + TICKET)
         if ticket >> 32 != number:
             number, looks = ticket >> 32, 0
-            if me <= _read(words + HELPERS):
-                _take_part(words, number, me)
+            _take_part(words, number, me)
         elif looks < PATIENCE:
             looks += 1
             _pause()
         else:
             _write(own + ASLEEP, 1)
-            # A round that began just now may have been looked for before and woken nobody.
-            if (_read(words + TICKET) == ticket and not _read(words + STOP)) or not _swap(own + ASLEEP, 1, 0):
+            # What came just now may have looked for sleepers before.
+            if _read(own + TICKET) == ticket and not _read(words + STOP) or not _swap(own + ASLEEP, 1, 0):
                 _acquire(lock, 1)
             looks = 0
 
@@ -221,18 +226,18 @@ class _Pool:
 def _stop(words, helpers):
     _write(words + STOP, 1)
     for k in range(helpers):
-        _wake(words + FIRST + k * LINE)
+        _wake(words + (k + 1) * LINE)
 
 
 _pool = _Pool()
 atexit.register(lambda: _pool.stop() if _pool.helpers else None)
 
 
-def helpers() -> tuple[int, int]:
-    """The words, and how many helpers look at them: as many as threads.set_num_threads allows, less the caller."""
-    n = threads.get_num_threads() - 1
-    if n > len(_pool.helpers):
-        _pool.start(n)
+def pool() -> tuple[int, int]:
+    """The words, and how many threads look at them, the caller's among them."""
+    n = threads.get_num_threads()
+    if n > len(_pool.helpers) + 1:
+        _pool.start(n - 1)
     return _pool.words, n
 
 
