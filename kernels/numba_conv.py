@@ -116,8 +116,8 @@ def _panels(w: np.ndarray) -> np.ndarray:
 
 
 def packed(w: np.ndarray, panels: np.ndarray) -> np.ndarray:
-    """The weights that panels name, 0 for −1."""
-    return np.append(w, w.dtype.type(0)).take(panels)
+    """The weights that panels name; any for −1, in a row that is not stored."""
+    return w.reshape(-1).take(panels, mode="clip")
 
 
 @jit

@@ -90,4 +90,4 @@ def of_floats(kernel: Callable) -> Callable:
 
 def plain(a: np.ndarray) -> np.ndarray:
     """a as the kernels' types want it: C order, writeable; a copy only where it is not so."""
-    return np.require(a, requirements=("C", "W"))
+    return a if a.flags.carray else np.require(a, requirements=("C", "W"))

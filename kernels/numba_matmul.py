@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinymed.kernels import numba_tile as core
-from tinymed.kernels.numba_jit import jit, scratch
+from tinymed.kernels.numba_jit import jit, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.threads import get_num_threads
 
@@ -107,37 +107,51 @@ def _multiply_one(s, me, args):
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(…,M,K) @ (…,K,N) → (…,M,N)"""
     (M, K), N = a.shape[-2:], b.shape[-1]
-    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    many = int(np.prod(stack))
     if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K <= SMALL or min(M, N) <= FEW:
         return np.matmul(a, b)
-    wide = core.columns(a.dtype)
-    offsets = np.arange(min(K, DEEP)) * wide
-    columns = scratch("columns", min(K, DEEP) * wide, a.dtype)
-    size = -(-M // ROWS) * ROWS * min(K, DEEP)
-    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one product over all rows
+    if a.ndim == b.ndim == 2:
+        return _product(a, b)
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if b.ndim == 2 and a.flags.c_contiguous:  # one product over all rows
         return matmul(a.reshape(-1, K), b).reshape(*stack, M, N)
-    if many == 1:
-        c = np.empty((M, N), a.dtype)
-        strips = -(-N // wide)
-        cut = max(1, min(-(-M // (4 * ROWS)), -(-4 * get_num_threads() // strips)))
-        packed = scratch("rows", size, a.dtype)[0]
-        (a, a_turned), (b, b_turned) = _turned(a.reshape(M, K)), _turned(b.reshape(K, N))
-        blocks = -(-M // ROWS)
-        for k0 in range(0, K, DEEP):
-            deep = min(DEEP, K - k0)
-            parts = min(blocks, -(-M * deep // BLOCK))
-            launch(_pack, parts, parts, blocks, a, a_turned, k0, deep, packed)
-            launch(_multiply, strips * cut, b, b_turned, k0, deep, offsets, cut, packed, c, columns)
-        return c.reshape(*stack, M, N)
-    a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(many, *x.shape[-2:]) for x in (a, b))
-    c = np.empty((many, M, N), a.dtype)
-    launch(_multiply_one, many, *_turned(a), *_turned(b), offsets, c, scratch("rows", size, a.dtype), columns)
-    return c.reshape(*stack, M, N)
+    a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:]) for x in (a, b))
+    return (_products(a, b) if len(a) > 1 else _product(a[0], b[0])).reshape(*stack, M, N)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(M,K) @ (K,N): all threads pack A, then take strips of C."""
+    (M, K), N = a.shape, b.shape[1]
+    wide = core.columns(a.dtype)
+    c, strips, blocks = np.empty((M, N), a.dtype), -(-N // wide), -(-M // ROWS)
+    offsets, columns, packed = _space(M, K, a.dtype)
+    cut = max(1, min(-(-M // (4 * ROWS)), -(-4 * get_num_threads() // strips)))
+    (a, a_turned), (b, b_turned) = _turned(a), _turned(b)
+    for k0 in range(0, K, DEEP):
+        deep = min(DEEP, K - k0)
+        parts = min(blocks, -(-M * deep // BLOCK))
+        launch(_pack, parts, parts, blocks, a, a_turned, k0, deep, packed[0])
+        launch(_multiply, strips * cut, b, b_turned, k0, deep, offsets, cut, packed[0], c, columns)
+    return c
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(S,M,K) @ (S,K,N): each thread computes some of them."""
+    (S, M, K), N = a.shape, b.shape[2]
+    offsets, columns, packed = _space(M, K, a.dtype)
+    c = np.empty((S, M, N), a.dtype)
+    launch(_multiply_one, S, *_turned(a), *_turned(b), offsets, c, packed, columns)
+    return c
+
+
+def _space(M: int, K: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where a panel of B has its rows; memory for it, and for the panels of A."""
+    deep, wide = min(K, DEEP), core.columns(dtype)
+    packed = scratch("rows", -(-M // ROWS) * ROWS * deep, dtype)
+    return np.arange(deep) * wide, scratch("columns", deep * wide, dtype), packed
 
 
 def _turned(a: np.ndarray) -> tuple[np.ndarray, bool]:
     """a, or its transpose where that lies in C order; a copy where neither does."""
     t = a.swapaxes(-1, -2)
     turned = t.flags.c_contiguous and not a.flags.c_contiguous
-    return np.require(t if turned else a, requirements=("C", "W")), turned
+    return plain(t if turned else a), turned

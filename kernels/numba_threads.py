@@ -185,7 +185,7 @@ def _serve(words, me, lock):
         else:
             _write(own + ASLEEP, 1)
             # What came just now may have looked for sleepers before.
-            if _read(own + TICKET) == ticket and not _read(words + STOP) or not _swap(own + ASLEEP, 1, 0):
+            if (_read(own + TICKET) == ticket and not _read(words + STOP)) or not _swap(own + ASLEEP, 1, 0):
                 _acquire(lock, 1)
             looks = 0
 

@@ -70,7 +70,7 @@ def test_gradients_are_unbroadcast():
 def test_a_gradient_of_the_wrong_shape_is_refused(monkeypatch):
     monkeypatch.setattr(tinymed.ops.elementwise.Exp, "backward", lambda ctx, g: np.ones((2, 7)))
     with pytest.raises(
-        AssertionError, match=r"Exp.backward gave a gradient of shape \(2, 7\).*input 0 of shape \(2, 3\)"
+        AssertionError, match=r"Exp.backward gave a gradient of shape \(2, 7\).*an input of shape \(2, 3\)"
     ):
         tinymed.zeros(2, 3, requires_grad=True).exp().sum().backward()
 

@@ -140,7 +140,7 @@ def outcome(expression, arrays, layout=np.asarray):
     while stack:
         if (fn := stack.pop()) is not None and fn not in functions:
             functions.add(fn)
-            stack += [t.grad_fn for t in fn.inputs if t is not None]
+            stack += [t.grad_fn for t in fn.inputs if isinstance(t, tm.Tensor)]
     for y in outputs:
         g = np.random.default_rng(1).standard_normal(y.shape)
         y.backward(tm.from_numpy(layout(g) if g.ndim else g), retain_graph=True)

@@ -48,7 +48,7 @@ def functions(y):
     names, fn = [], y.grad_fn
     while fn is not None:
         names.append(type(fn).__name__)
-        fn = next((t.grad_fn for t in fn.inputs if t is not None and t.grad_fn is not None), None)
+        fn = next((t.grad_fn for t in fn.inputs if isinstance(t, tinymed.Tensor) and t.grad_fn is not None), None)
     return names
 
 

@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-_order = itertools.count()
+_order = itertools.count(0, -1)  # downwards: the newest comes first in a heap
 
 
 class Function:
@@ -47,7 +47,7 @@ class Function:
 
     inputs: Any = None  # the Tensors it was applied to, until the sweep has passed
     needs: list[bool]
-    order: int  # when it was made: the sweep goes from the newest to the oldest
+    order: int  # when it was made: the newest has the smallest
     written: int  # in-place writes to its inputs so far
     n_outputs: int
     hooks: tuple[tuple[int, Callable], ...] = ()  # (which output, hook)
@@ -67,23 +67,18 @@ class Function:
         """Run forward on the arrays inside `args`; Tensors come back, with a graph if one is needed."""
         ctx = cls()
         arrays: list = []
-        needs: list[bool] = []
-        inputs: list[Tensor | None] = []
+        ctx.needs = needs = []
         written = 0
         for a in args:
             if isinstance(a, Tensor):
                 arrays.append(a.array)
                 needs.append(a.requires_grad)
-                inputs.append(a)
                 written += a._version[0]
             else:
                 arrays.append(a)
                 needs.append(False)
-                inputs.append(None)
-        ctx.needs = needs
         result = ctx.forward(*arrays)
-        several = type(result) is tuple
-        outputs = tuple([Tensor(r) for r in result]) if several else (Tensor(result),)
+        outputs = [Tensor(r) for r in result] if type(result) is tuple else [Tensor(result)]
         if modes.anomaly:
             ctx.shapes = [a.shape for a in args if isinstance(a, Tensor)]
             ctx.where = "".join(traceback.format_stack(limit=8)[:-1])
@@ -91,22 +86,22 @@ class Function:
         if cls.is_view:
             outputs[0]._version = args[0]._version
         if True in needs and modes.grad:
-            ctx.inputs, ctx.written, ctx.order, ctx.n_outputs = inputs, written, next(_order), len(outputs)
+            ctx.inputs, ctx.written, ctx.order, ctx.n_outputs = args, written, next(_order), len(outputs)
             for nr, out in enumerate(outputs):
                 if out.array.dtype.kind == "f":
                     out.requires_grad, out.grad_fn, out.output_nr = True, ctx, nr
-        return outputs if several else outputs[0]
+        return tuple(outputs) if type(result) is tuple else outputs[0]
 
     def __repr__(ctx) -> str:
         return f"<{type(ctx).__name__}>"
 
     # ---------------------------------------------------------------- what the sweep does with one op
 
-    def input_gradients(ctx, grads: list) -> list:
-        """∂L/∂input for each argument: of the input's own shape and dtype, None where none is wanted."""
+    def input_gradients(ctx, grads: list) -> tuple:
+        """What backward gives for the inputs, one after another."""
         written = 0
         for t in ctx.inputs:
-            if t is not None:
+            if isinstance(t, Tensor):
                 written += t._version[0]
         if written != ctx.written:
             raise ValueError(
@@ -114,28 +109,24 @@ class Function:
                 "so its gradient would be wrong; work on a copy: x.clone()"
             )
         given = ctx.backward(*grads)
-        found: list = [None] * len(ctx.inputs)
-        for k, g in enumerate(given if type(given) is tuple else (given,)):
-            if g is not None and ctx.needs[k]:
-                x = ctx.inputs[k].array
-                found[k] = g if g.shape == x.shape and g.dtype is x.dtype else _fitted(ctx, k, g, x)
+        if type(given) is not tuple:
+            given = (given,)
         if modes.anomaly:
-            _refuse_non_finite(ctx, "backward", [g for g in found if g is not None])
-        return found
+            _refuse_non_finite(ctx, "backward", [g for g, wanted in zip(given, ctx.needs) if wanted and g is not None])
+        return given
 
     def free(ctx) -> None:
         """Drop all that forward kept."""
         ctx.__dict__.clear()
-        ctx.inputs = None
 
 
-def _fitted(ctx: Function, k: int, g: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """g as the gradient of input k, x: summed back over broadcast axes, and refused if it does not fit."""
+def _fitted(ctx: Function, g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """g as the gradient of an input x: summed back over broadcast axes, and refused if it does not fit."""
     if g.shape != x.shape:
         g = unbroadcast(g, x.shape)
         if g.shape != x.shape:
             raise AssertionError(
-                f"{type(ctx).__name__}.backward gave a gradient of shape {g.shape} for its input {k} of shape {x.shape}"
+                f"{type(ctx).__name__}.backward gave a gradient of shape {g.shape} for an input of shape {x.shape}"
             )
     return g if g.dtype == x.dtype else g.astype(x.dtype)
 
@@ -209,7 +200,7 @@ def _several(tensors: Any) -> list:
 def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.ndarray]:
     """The gradients of all leaves, and of the tensors `inner`, from pairs (root, ∂L/∂root)."""
     arrived: dict[Function, list] = {}  # what came into each output so far
-    waiting: list[tuple[int, Function]] = []  # a heap: the newest Function is its first
+    waiting: list[tuple[int, Function]] = []  # a heap: the newest Function comes first
     found: dict[Tensor, np.ndarray] = {}
 
     def arrive(tensor: Tensor, g: np.ndarray) -> None:
@@ -226,7 +217,7 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
         else:
             arrived[fn] = slots = [None] * fn.n_outputs
             slots[nr] = g
-            heappush(waiting, (-fn.order, fn))
+            heappush(waiting, (fn.order, fn))
 
     for root, seed in roots:
         arrive(root, seed)
@@ -238,9 +229,10 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
                 grads[nr] = _hooked(hook, grads[nr])
         if inner:
             found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
-        for tensor, g in zip(ctx.inputs, ctx.input_gradients(grads)):
-            if g is not None:
-                arrive(tensor, g)
+        for x, wanted, g in zip(ctx.inputs, ctx.needs, ctx.input_gradients(grads)):
+            if wanted and g is not None:
+                a = x.array
+                arrive(x, g if g.shape == a.shape and g.dtype is a.dtype else _fitted(ctx, g, a))
         if not retain_graph:
             ctx.free()
     for leaf in found:

@@ -29,6 +29,8 @@ def axes(name: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
 
 def axis_of(name: str, x: Tensor, dim: int) -> int:
     """The one axis that dim names. Raises IndexError for one that x does not have; a 0-d tensor has none."""
+    if type(dim) is int and -x.ndim <= dim < x.ndim:
+        return dim % x.ndim
     if not x.ndim:
         raise IndexError(f"{name}: a 0-d tensor has no dim {dim}; give it one first: x.reshape(1)")
     return axes(name, x, dim)[0]

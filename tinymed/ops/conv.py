@@ -35,6 +35,8 @@ class Conv2d(Function):
 
 def spatial(name: str, what: str, value: Any, n: int) -> tuple[int, ...]:
     """A number, or one number for each of n space axes, as a tuple of n."""
+    if type(value) is tuple and len(value) == n and set(map(type, value)) == {int}:  # as a layer keeps it
+        return value
     values = tuple(value) if isinstance(value, tuple | list) else (value,) * n
     if len(values) == 1:
         values *= n

@@ -17,7 +17,7 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
     Of two tensors the higher kind wins, then the one that has axes, then the wider.
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.array.dtype == b.array.dtype:
+        if a.array.dtype is b.array.dtype:
             return a, b
     elif (type(b) in _NUMBERS and _is_float(a)) or (type(a) in _NUMBERS and _is_float(b)):
         return a, b
