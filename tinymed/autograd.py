@@ -109,11 +109,7 @@ class Function:
                 "so its gradient would be wrong; work on a copy: x.clone()"
             )
         given = ctx.backward(*grads)
-        if type(given) is not tuple:
-            given = (given,)
-        if modes.anomaly:
-            _refuse_non_finite(ctx, "backward", [g for g, wanted in zip(given, ctx.needs) if wanted and g is not None])
-        return given
+        return given if type(given) is tuple else (given,)
 
     def free(ctx) -> None:
         """Drop all that forward kept."""
@@ -202,26 +198,33 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
     arrived: dict[Function, list] = {}  # what came into each output so far
     waiting: list[tuple[int, Function]] = []  # a heap: the newest Function comes first
     found: dict[Tensor, np.ndarray] = {}
-
-    def arrive(tensor: Tensor, g: np.ndarray) -> None:
-        fn, nr = tensor.grad_fn, tensor.output_nr
-        if fn is None:
-            found[tensor] = found[tensor] + g if tensor in found else g
-        elif (slots := arrived.get(fn)) is not None:
-            slots[nr] = g if slots[nr] is None else slots[nr] + g
-        elif fn.inputs is None:
-            raise ValueError(
-                "backward through the same graph a second time: what it had kept was freed by the first; "
-                "call backward(retain_graph=True) the first time"
-            )
-        else:
-            arrived[fn] = slots = [None] * fn.n_outputs
-            slots[nr] = g
-            heappush(waiting, (fn.order, fn))
-
-    for root, seed in roots:
-        arrive(root, seed)
-    while waiting:
+    ctx: Any = None
+    anomaly = modes.anomaly
+    inputs, given = zip(*roots)
+    needs: Any = [True] * len(roots)
+    while True:
+        for x, wanted, g in zip(inputs, needs, given):
+            if not wanted or g is None:
+                continue
+            a, fn, nr = x.array, x.grad_fn, x.output_nr
+            if g.shape != a.shape or g.dtype is not a.dtype:
+                g = _fitted(ctx, g, a)
+            if fn is None:
+                found[x] = found[x] + g if x in found else g
+            elif fn in arrived:
+                slots = arrived[fn]
+                slots[nr] = g if slots[nr] is None else slots[nr] + g
+            elif fn.inputs is None:
+                raise ValueError(
+                    "backward through the same graph a second time: what it had kept was freed by the first; "
+                    "call backward(retain_graph=True) the first time"
+                )
+            else:
+                arrived[fn] = slots = [None] * fn.n_outputs
+                slots[nr] = g
+                heappush(waiting, (fn.order, fn))
+        if not waiting:
+            break
         ctx = heappop(waiting)[1]
         grads = arrived.pop(ctx)
         for nr, hook in ctx.hooks:
@@ -229,10 +232,9 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
                 grads[nr] = _hooked(hook, grads[nr])
         if inner:
             found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
-        for x, wanted, g in zip(ctx.inputs, ctx.needs, ctx.input_gradients(grads)):
-            if wanted and g is not None:
-                a = x.array
-                arrive(x, g if g.shape == a.shape and g.dtype is a.dtype else _fitted(ctx, g, a))
+        inputs, needs, given = ctx.inputs, ctx.needs, ctx.input_gradients(grads)
+        if anomaly:
+            _refuse_non_finite(ctx, "backward", [g for g, wanted in zip(given, needs) if wanted and g is not None])
         if not retain_graph:
             ctx.free()
     for leaf in found:
