@@ -39,19 +39,18 @@ class Sum(NamedTuple):
     col_step: int
     offset0: int  # its offsets begin there
     K: int  # and are so many
-    panel0: int  # its panels begin there
+    w0: int  # its weights begin there, K to a row
 
 
 class Plan(NamedTuple):
-    """What a ConvShape comes down to: where the lines' taps are, and which weights the panels hold."""
+    """What a ConvShape comes down to: where the lines' taps are, and in which order w is read backwards."""
 
     x: Lines
     x_offsets: np.ndarray  # (C/G·KH·KW): of the taps, in the lines of a group
-    w_panels: np.ndarray  # places in w
     g: Lines
     g_base: int  # where g[0,0] stands in its line
     g_offsets: np.ndarray  # of the taps of all phases of x, one phase after another
-    turned_panels: np.ndarray  # places in w, for the sums over channels out and taps
+    turned: np.ndarray  # places in w: for each of the sums a row (G·C/G), of channels out and taps
     sums: np.ndarray  # a row, a Sum, for each phase of x that taps reach
     whole: bool  # whether they reach all
     tap_order: np.ndarray  # the taps u·KW + v, phase after phase
@@ -73,7 +72,7 @@ def plan(s: ConvShape) -> Plan:
         g = g._replace(size=s.OH * s.OW)
     M, CG = s.O // s.G, s.C // s.G
     places = np.arange(s.O * CG * s.KH * s.KW).reshape(s.G, M, CG, s.KH, s.KW)  # of the weights
-    sums, offsets, panels, order = [], [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
+    sums, offsets, turned, order = [], [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for a in range(s.SH):
         for b in range(s.SW):
             taps = [(u, v) for u in range(s.KH) for v in range(s.KW) if (rows[u][1], cols[v][1]) == (a, b)]
@@ -83,19 +82,18 @@ def plan(s: ConvShape) -> Plan:
                 us, vs = zip(*taps)
                 order += [u * s.KW + v for u, v in taps]
                 in_line = np.array([-rows[u][0] * x.pitch - cols[v][0] for u, v in taps])
-                begins = sum(map(len, offsets)), M * len(taps), sum(map(len, panels))
+                begins = sum(map(len, offsets)), M * len(taps), sum(map(len, turned))
                 to = i * s.SH + a - s.PH, s.SH, j * s.SW + b - s.PW, s.SW
                 sums.append(Sum((i + top) * x.pitch + j + left, *ends, *to, *begins))
                 offsets.append((np.arange(M)[:, None] * g.size + in_line).reshape(-1))
-                panels.append(_panels(places[..., us, vs].swapaxes(1, 2).reshape(s.G, CG, -1)))
+                turned.append(places[..., us, vs].swapaxes(1, 2).reshape(-1))
     return Plan(
         x=x,
         x_offsets=(np.arange(CG)[:, None] * x.each + tap_offsets(s, x).reshape(-1)).reshape(-1),
-        w_panels=_panels(places.reshape(s.G, M, -1)),
         g=g,
         g_base=top * x.pitch + left,
         g_offsets=np.concatenate(offsets),
-        turned_panels=np.concatenate(panels),
+        turned=np.concatenate(turned),
         sums=np.array(sums, np.int64).reshape(-1, len(Sum._fields)),
         whole=len(sums) == s.SH * s.SW,
         tap_order=np.array(order, np.int64),
@@ -108,26 +106,14 @@ def _ends(size: int, padding: int, stride: int) -> tuple[list[int], list[int]]:
     return [-((a - padding) // stride) for a in phases], [(size - 1 + padding - a) // stride for a in phases]
 
 
-def _panels(w: np.ndarray) -> np.ndarray:
-    """(G,M,K) → G · M/ROWS panels (K,ROWS): ROWS rows side by side, as `tile` reads them; −1 fills the last."""
-    G, M, K = w.shape
-    w = np.pad(w, ((0, 0), (0, -M % ROWS), (0, 0)), constant_values=-1)
-    return w.reshape(G, -1, ROWS, K).swapaxes(2, 3).reshape(-1)
-
-
-def packed(w: np.ndarray, panels: np.ndarray) -> np.ndarray:
-    """The weights that panels name; any for −1, in a row that is not stored."""
-    return w.reshape(-1).take(panels, mode="clip")
-
-
 @jit
-def block(lines, base, pitch, offsets, offset0, K, packed, panel0, rows, count, cols, buffer):
+def block(lines, base, pitch, offsets, offset0, K, w, w0, rows, count, cols, buffer):
     """ROWS channels and `count` rows of a result, flat, into the buffer; returns how long each channel is."""
     flat = (count - 1) * pitch + cols
     wide = core.VECTORS * (core.BYTES // lines.itemsize)
     for p in range(0, flat, wide):
         some = min(wide, flat - p)
-        core.tile(packed, panel0, lines, base + p, offsets, offset0, K, buffer, p, flat, rows, some, False)
+        core.tile(w, w0, K, 1, lines, base + p, offsets, offset0, K, buffer, p, flat, rows, some, False)
     return flat
 
 
@@ -150,7 +136,7 @@ class Forward(NamedTuple):
 @jit
 def _forward(t, me, args):
     """R rows of an image, a part of the channels. `where` is empty where nothing is pooled."""
-    x, packed, bias, lines, offsets, job, y, where, spaces, buffers = fetch(args)
+    x, w, bias, lines, offsets, job, y, where, spaces, buffers = fetch(args)
     parts = (job.OH + job.R - 1) // job.R
     n, r0, c = t // (parts * job.cut), t // job.cut % parts * job.R, t % job.cut
     space, buffer = spaces[me], buffers[me]
@@ -169,9 +155,8 @@ def _forward(t, me, args):
     for q in range(c * G * blocks // job.cut, (c + 1) * G * blocks // job.cut):
         k, m = q // blocks, q % blocks * ROWS
         rows = min(ROWS, M - m)
-        flat = block(
-            source, base + k * group, lines.pitch, offsets, 0, K, packed, q * K * ROWS, rows, count, job.OW, buffer
-        )
+        at, w0 = base + k * group, (k * M + m) * K
+        flat = block(source, at, lines.pitch, offsets, 0, K, w, w0, rows, count, job.OW, buffer)
         for i in range(rows):
             o = k * M + m + i
             if where.size:
@@ -238,7 +223,7 @@ def _run(x, w, b, s, window, low, high, y, where) -> None:
     p = plan(s)
     job, offsets, tasks = _job(s, window, low, high, x.dtype, get_num_threads())
     launch(
-        *(_forward, tasks, plain(x), packed(w, p.w_panels), np.zeros(s.O, x.dtype) if b is None else plain(b)),
+        *(_forward, tasks, plain(x), plain(w).reshape(-1), np.zeros(s.O, x.dtype) if b is None else plain(b)),
         *(p.x, offsets, job, y, where),
         scratch("lines", s.C * p.x.SH * p.x.SW * job.size, x.dtype),
         scratch("block", ROWS * job.R * p.x.pitch, x.dtype),

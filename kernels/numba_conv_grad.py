@@ -14,7 +14,7 @@ import numpy as np
 
 from tinymed.kernels import numba_depthwise
 from tinymed.kernels import numba_tile as core
-from tinymed.kernels.numba_conv import NEAR, ROWS, block, packed, plan
+from tinymed.kernels.numba_conv import NEAR, ROWS, block, plan
 from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay, lay_all
@@ -48,7 +48,7 @@ def _backward(t, me, args):
         where,
         g_lines,
         g_offsets,
-        packed,
+        w,
         sums,
         job,
         gx,
@@ -99,9 +99,7 @@ def _backward(t, me, args):
             for n in range(images):
                 for z in range(len(sums)):
                     at = g0 + n * g_step
-                    _spread(
-                        g_source, at, g_step // job.G, g_lines, g_offsets, packed, sums[z], job.G, gx[n0 + n], buffer
-                    )
+                    _spread(g_source, at, g_step // job.G, g_lines, g_offsets, w, sums[z], job.G, gx[n0 + n], buffer)
 
 
 @jit
@@ -164,9 +162,9 @@ def _weight_sums(g, g_base, g_step, g_lines, x, x_base, x_step, x_lines, offsets
 
 
 @jit
-def _spread(g, g0, group, lines, offsets, packed, phase, G, gx, buffer):
+def _spread(g, g0, group, lines, offsets, w, phase, G, gx, buffer):
     """g of one image, spread back through the taps of one phase, into gx (C,H,W)."""
-    base, rows, cols, row0, row_step, col0, col_step, offset0, K, panel0 = phase
+    base, rows, cols, row0, row_step, col0, col_step, offset0, K, w0 = phase
     M, pitch = gx.shape[0] // G, lines.pitch
     blocks = (M + ROWS - 1) // ROWS
     R = max(1, min(rows, NEAR // pitch))
@@ -176,9 +174,8 @@ def _spread(g, g0, group, lines, offsets, packed, phase, G, gx, buffer):
             k, m = q // blocks, q % blocks * ROWS
             channels = min(ROWS, M - m)
             at = g0 + k * group + base + r0 * pitch
-            flat = block(
-                g, at, pitch, offsets, offset0, K, packed, panel0 + q * K * ROWS, channels, count, cols, buffer
-            )
+            row = w0 + (k * M + m) * K
+            flat = block(g, at, pitch, offsets, offset0, K, w, row, channels, count, cols, buffer)
             for i in range(channels):
                 for r in range(count):
                     row = buffer[i * flat + r * pitch : i * flat + r * pitch + cols]
@@ -241,7 +238,7 @@ def _grads(g, where, x, w, s: ConvShape, window: Pair) -> tuple:
     launch(
         *(_backward, T, np.empty(s.x, dtype) if x is None else plain(x), p.x, p.x_offsets),
         *(plain(g), np.empty((0, 0, 0, 0), np.uint8) if where is None else plain(where), p.g, p.g_offsets),
-        *(np.empty(0, dtype) if w is None else packed(w, p.turned_panels), p.sums, job, gx, gw, gb),
+        *(np.empty(0, dtype) if w is None else plain(w).reshape(-1).take(p.turned), p.sums, job, gx, gw, gb),
         scratch("x lines", 0 if job.x_own else together * s.C * p.x.each, dtype),
         scratch("g lines", 0 if job.g_own else together * s.O * p.g.size, dtype),
         scratch("block", ROWS * max(NEAR, p.x.pitch), dtype),

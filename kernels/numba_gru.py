@@ -11,7 +11,6 @@ from tinymed.kernels.numba_steps import (
     in_strips,
     input_grads,
     inputs,
-    pack,
     share_out,
     state_grad,
     states_before,
@@ -24,15 +23,13 @@ Array = np.ndarray
 
 @jit
 def _gru(task, me, args):
-    from_x, h0, strips, b_ih, b_hh, offsets, height, panels, from_h, hs, gates = fetch(args)
+    from_x, h0, strips, b_ih, b_hh, offsets, height, from_h, hs, gates = fetch(args)
     T, N, H = hs.shape
     flat = from_h.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
-    panel = panels[me]
     for t in range(T):
         before = hs[t - 1] if t else h0
-        pack(before, r0, r1, panel)
-        times(panel, r0, r1, strips, H, offsets, flat, 0, 3 * H, False)
+        times(before, r0, r1, strips, offsets, flat, 0, 3 * H, False)
         for n in range(r0, r1):
             _gru_cell(from_x[t, n], from_h[n], b_ih, b_hh, before[n], gates[t, n], hs[t, n])
 
@@ -57,7 +54,7 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
     from_x = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
     hs, gates, from_h = (np.empty(size, from_x.dtype) for size in ((T, N, H), (T, N, 4, H), (N, 3, H)))
-    height, offsets, panels = share_out(N, H, from_x.dtype)
+    height, offsets = share_out(N, H, from_x.dtype)
     launch(
         _gru,
         -(-len(h0) // height),
@@ -68,7 +65,6 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
         plain(b_hh).reshape(3, H),
         offsets,
         height,
-        panels,
         from_h,
         hs,
         gates,
@@ -78,17 +74,15 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
 
 @jit
 def _gru_grad(task, me, args):
-    g, h0, hs, gates, strips, offsets, height, panels, da_x, da_h, dh, direct = fetch(args)
+    g, h0, hs, gates, strips, offsets, height, da_x, da_h, dh, direct = fetch(args)
     T, N, H = g.shape
     flat = dh.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
-    panel = panels[me]
     for t in range(T - 1, -1, -1):
         before = hs[t - 1] if t else h0
         for n in range(r0, r1):
             _gru_cell_grad(g[t, n], gates[t, n], before[n], dh[n], da_x[t, n], da_h[t, n], direct[n])
-        pack(da_h[t].reshape(N, 3 * H), r0, r1, panel)
-        times(panel, r0, r1, strips, 3 * H, offsets, flat, 0, H, False)
+        times(da_h[t].reshape(N, 3 * H), r0, r1, strips, offsets, flat, 0, H, False)
         for n in range(r0, r1):
             for j in range(H):
                 dh[n, j] += direct[n, j]
@@ -114,7 +108,7 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
     T, N, H = hs.shape
     da_x, da_h = np.empty((T, N, 3, H), hs.dtype), np.empty((T, N, 3, H), hs.dtype)
     dh, direct = np.zeros((N, H), hs.dtype), np.empty((N, H), hs.dtype)
-    height, offsets, panels = share_out(N, 3 * H, hs.dtype)
+    height, offsets = share_out(N, 3 * H, hs.dtype)
     gates = plain(gates).reshape(T, N, 4, H)
     launch(
         _gru_grad,
@@ -126,7 +120,6 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
         in_strips(w_hh),
         offsets,
         height,
-        panels,
         da_x,
         da_h,
         dh,

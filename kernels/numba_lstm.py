@@ -6,7 +6,7 @@ import numpy as np
 
 from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
-from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, pack, share_out, times
+from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, share_out, times
 from tinymed.kernels.numba_tanh import sigmoid, tanh
 
 Array = np.ndarray
@@ -14,14 +14,12 @@ Array = np.ndarray
 
 @jit
 def _lstm(task, me, args):
-    gates, h0, c0, b, strips, offsets, height, panels, hs, cs = fetch(args)
+    gates, h0, c0, b, strips, offsets, height, hs, cs = fetch(args)
     T, N, H = hs.shape
     flat = gates.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
-    panel = panels[me]
     for t in range(T):
-        pack(hs[t - 1] if t else h0, r0, r1, panel)
-        times(panel, r0, r1, strips, H, offsets, flat, t * N * 4 * H, 4 * H, True)
+        times(hs[t - 1] if t else h0, r0, r1, strips, offsets, flat, t * N * 4 * H, 4 * H, True)
         before = cs[t - 1] if t else c0
         for n in range(r0, r1):
             _lstm_cell(gates[t, n], b, before[n], cs[t, n], hs[t, n])
@@ -46,7 +44,7 @@ def lstm(
     gates = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
     hs, cs = np.empty((T, N, H), gates.dtype), np.empty((T, N, H), gates.dtype)
-    height, offsets, panels = share_out(N, H, gates.dtype)
+    height, offsets = share_out(N, H, gates.dtype)
     launch(
         _lstm,
         -(-len(h0) // height),
@@ -57,7 +55,6 @@ def lstm(
         in_strips(w_hh.T),
         offsets,
         height,
-        panels,
         hs,
         cs,
     )
@@ -66,11 +63,10 @@ def lstm(
 
 @jit
 def _lstm_grad(task, me, args):
-    gh, gc, x, h0, hs, c0, cs, gates, strips, offsets, height, panels, da, dh, dc, both = fetch(args)
+    gh, gc, x, h0, hs, c0, cs, gates, strips, offsets, height, da, dh, dc, both = fetch(args)
     T, N, H = gh.shape
     flat = dh.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
-    panel = panels[me]
     for t in range(T - 1, -1, -1):
         before = cs[t - 1] if t else c0
         for n in range(r0, r1):
@@ -78,8 +74,7 @@ def _lstm_grad(task, me, args):
                 for j in range(H):
                     dc[n, j] += gc[t, n, j]
             _lstm_cell_grad(gh[t, n], gates[t, n], before[n], cs[t, n], dh[n], dc[n], da[t, n])
-        pack(da[t].reshape(N, 4 * H), r0, r1, panel)
-        times(panel, r0, r1, strips, 4 * H, offsets, flat, 0, H, False)
+        times(da[t].reshape(N, 4 * H), r0, r1, strips, offsets, flat, 0, H, False)
         beside(x[t], hs[t - 1] if t else h0, r0, r1, both[t])
 
 
@@ -115,7 +110,7 @@ def lstm_grad(
     T, N, H = hs.shape
     da = np.empty((T, N, 4, H), hs.dtype)
     dh, dc, both = np.zeros((N, H), hs.dtype), np.zeros((N, H), hs.dtype), np.empty((T, N, x.shape[2] + H), hs.dtype)
-    height, offsets, panels = share_out(N, 4 * H, hs.dtype)
+    height, offsets = share_out(N, 4 * H, hs.dtype)
     gc = np.empty((0, 0, 0), hs.dtype) if gc is None else plain(gc)
     gates = plain(gates).reshape(T, N, 4, H)
     launch(
@@ -132,7 +127,6 @@ def lstm_grad(
         in_strips(w_hh),
         offsets,
         height,
-        panels,
         da,
         dh,
         dc,

@@ -1,7 +1,7 @@
 """What recurrent layers share: one product for all inputs, and a loop over time in which each thread keeps its rows.
 
-A thread takes some rows of the batch through the whole sequence and waits for nobody. In each step it packs its
-states, multiplies them by W_hh tile by tile, and runs the cell over each row. What the gradients of the weights
+A thread takes some rows of the batch through the whole sequence and waits for nobody. In each step it
+multiplies its states by W_hh, tile by tile, and runs the cell over each row. What the gradients of the weights
 need is kept for one product at the end. Letters and shapes as in numpy_recurrent.py.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinymed.kernels import numba_tile as core
-from tinymed.kernels.numba_jit import jit, scratch
+from tinymed.kernels.numba_jit import jit
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_matmul import matmul
 from tinymed.kernels.threads import get_num_threads
@@ -21,23 +21,14 @@ HEIGHT = 4 * ROWS  # of the batch, at most, to a thread at a time: so often is a
 
 
 @jit
-def pack(states, r0, r1, panels):
-    """Rows r0 … r1 of the states (N,K) as panels (K,ROWS)."""
-    K = states.shape[1]
-    for r in range(r0, r1):
-        row, into = states[r], panels[(r - r0) // ROWS * ROWS * K + (r - r0) % ROWS :]
-        for k in range(K):
-            into[k * ROWS] = row[k]
-
-
-@jit
-def times(panels, r0, r1, strips, K, offsets, out, at, N, add):
-    """out[r0 … r1] = panels · strips, or added to it; out (·,N) is flat and begins at `at`."""
+def times(a, r0, r1, strips, offsets, out, at, N, add):
+    """out[r0 … r1] = a[r0 … r1] · strips, or added to it; out (·,N) is flat and begins at `at`."""
+    K, rows = a.shape[1], a.reshape(-1)
     wide = core.VECTORS * (core.BYTES // out.itemsize)
     for n in range(0, N, wide):
         for r in range(r0, r1, ROWS):
             core.tile(
-                panels, (r - r0) * K, strips, n * K, offsets, 0, K,
+                rows, r * K, K, 1, strips, n * K, offsets, 0, K,
                 out, at + r * N + n, N, min(ROWS, r1 - r), min(wide, N - n), add,
             )  # fmt: skip
 
@@ -52,12 +43,11 @@ def in_strips(w: Array) -> Array:
     return out.reshape(-1)
 
 
-def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array, Array]:
-    """How many rows a task takes, the offsets of a strip's rows, and memory for its panels."""
+def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array]:
+    """How many rows a task takes, and the offsets of a strip's rows."""
     parts = max(1, -(-N // get_num_threads()))
     height = min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
-    panels = scratch("rows", -(-height // ROWS) * ROWS * K, dtype)
-    return height, np.arange(K) * core.columns(dtype), panels
+    return height, np.arange(K) * core.columns(dtype)
 
 
 def inputs(x: Array, w_ih: Array) -> Array:

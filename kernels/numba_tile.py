@@ -1,6 +1,6 @@
 """The compute core: a block of a matrix product held in vector registers, as LLVM code written from Python.
 
-Products, convolutions and recurrent layers all come down to two sums. `tile` multiplies a packed panel of A by
+Products, convolutions and recurrent layers all come down to two sums. `tile` multiplies rows of A by
 rows of B that may begin anywhere: a table of offsets makes the same code a matrix product (rows one after another)
 and a convolution (rows of the image, shifted by each tap of the kernel). `dot` sums along both operands.
 
@@ -136,29 +136,33 @@ class _Emit:
 
 
 def _make_tile(height: int, vectors: int):
-    """A tile of `height` rows, a panel's first, and `vectors` registers across."""
+    """A tile of `height` rows and `vectors` registers across."""
 
     @intrinsic
-    def tile(typing_context, a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
+    def tile(typing_context, a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
         def generate(context, builder, signature, values):
-            at = dict(
-                zip(("a", "a0", "b", "b0", "offsets", "o0", "K", "c", "c0", "step", "rows", "cols", "add"), values)
-            )
+            names = "a a0 a_row a_k b b0 offsets o0 K c c0 step rows cols add"
+            at = dict(zip(names.split(), values))
             e = _Emit(context, builder, a.dtype)
             A, B, C = (e.at(e.data(kind, at[name]), at[name + "0"]) for kind, name in ((a, "a"), (b, "b"), (c, "c")))
             table = e.at(e.data(offsets, at["offsets"]), at["o0"])
             last = e.mask(builder.sub(at["cols"], _int((vectors - 1) * e.lanes)))
+            starts = []  # of A's rows; those that there are not read the last one
+            for i in range(height):
+                there = builder.icmp_signed("<", _int(i), at["rows"])
+                row = builder.select(there, _int(i), builder.sub(at["rows"], _int(1)))
+                starts.append(e.at(A, builder.mul(row, at["a_row"])))
 
             def row(pointer):  # all its vectors, the last cut to `cols`
-                starts = [e.at(pointer, _int(j * e.lanes)) for j in range(vectors)]
-                return [*map(e.load, starts[:-1]), e.load_first(starts[-1], last)]
+                parts = [e.at(pointer, _int(j * e.lanes)) for j in range(vectors)]
+                return [*map(e.load, parts[:-1]), e.load_first(parts[-1], last)]
 
             def step(k, sums):
-                panel = e.at(A, builder.mul(k, _int(ROWS)))
+                along = builder.mul(k, at["a_k"])
                 xs = row(e.at(B, builder.load(e.at(table, k))))
                 new = []
                 for i in range(height):
-                    w = e.splat(builder.load(e.at(panel, _int(i))))
+                    w = e.splat(builder.load(e.at(starts[i], along)))
                     new += [e.fma(w, x, s) for x, s in zip(xs, sums[i * vectors :])]
                 return new
 
@@ -175,7 +179,7 @@ def _make_tile(height: int, vectors: int):
             return context.get_dummy_value()
 
         index = types.intp
-        takes = (a, index, b, index, offsets, index, index, c, index, index, index, index, types.boolean)
+        takes = (a, *[index] * 3, b, index, offsets, index, index, c, *[index] * 4, types.boolean)
         return types.void(*takes), generate
 
     return tile
@@ -226,11 +230,10 @@ def _dot(typing_context, a, rows, b, columns, n, segments, a_step, b_step, out, 
     return types.void(a, rows, b, columns, index, index, index, index, out, index), generate
 
 
-def _plain_tile(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
-    """c[i, j] = Σ_k a[k, i] · b[offsets[k] + j], or added to what is there; a is a panel (K, ROWS)."""
-    panel = a[a0 : a0 + K * ROWS].reshape(K, ROWS)
+def _plain_tile(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
+    """c[i, j] = Σ_k a[i, k] · b[offsets[k] + j], or added to what is there; row i of a begins at a0 + i·a_row."""
     lines = np.stack([b[b0 + o : b0 + o + cols] for o in offsets[o0 : o0 + K]]) if K else np.empty((0, cols), b.dtype)
-    out = panel[:, :rows].T @ lines
+    out = a[a0 + np.arange(rows)[:, None] * a_row + np.arange(K) * a_k] @ lines
     for i in range(rows):
         row = c[c0 + i * step : c0 + i * step + cols]
         row[:] = row + out[i] if add else out[i]
@@ -252,18 +255,18 @@ else:
     _wide_half, _middle_half, _narrow_half = (_make_tile(ROWS // 2, n) for n in (3, 2, 1))
 
     @jit
-    def tile(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
+    def tile(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add):
         lanes = BYTES // a.itemsize
         if rows > ROWS // 2:
             if cols > 2 * lanes:
-                _wide(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+                _wide(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
             elif cols > lanes:
-                _middle(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+                _middle(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
             else:
-                _narrow(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+                _narrow(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
         elif cols > 2 * lanes:
-            _wide_half(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+            _wide_half(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
         elif cols > lanes:
-            _middle_half(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+            _middle_half(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
         else:
-            _narrow_half(a, a0, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
+            _narrow_half(a, a0, a_row, a_k, b, b0, offsets, o0, K, c, c0, step, rows, cols, add)
