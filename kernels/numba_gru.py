@@ -7,14 +7,14 @@ import numpy as np
 from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_steps import (
-    column_sums,
+    bias_grad,
     in_strips,
-    input_grads,
+    input_grad,
     inputs,
     share_out,
-    state_grad,
     states_before,
     times,
+    weight_grad,
 )
 from tinymed.kernels.numba_tanh import sigmoid, tanh
 
@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @jit
 def _gru(task, me, args):
-    from_x, h0, strips, b_ih, b_hh, offsets, height, from_h, hs, gates = fetch(args)
+    from_x, h0, strips, offsets, b_ih, b_hh, height, from_h, hs, gates = fetch(args)
     T, N, H = hs.shape
     flat = from_h.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
@@ -54,16 +54,15 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
     from_x = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
     hs, gates, from_h = (np.empty(size, from_x.dtype) for size in ((T, N, H), (T, N, 4, H), (N, 3, H)))
-    height, offsets = share_out(N, H, from_x.dtype)
+    height = share_out(N)
     launch(
         _gru,
         -(-len(h0) // height),
         from_x.reshape(T, N, 3, H),
         plain(h0),
-        in_strips(w_hh.T),
+        *in_strips(w_hh.T),
         plain(b_ih).reshape(3, H),
         plain(b_hh).reshape(3, H),
-        offsets,
         height,
         from_h,
         hs,
@@ -108,7 +107,7 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
     T, N, H = hs.shape
     da_x, da_h = np.empty((T, N, 3, H), hs.dtype), np.empty((T, N, 3, H), hs.dtype)
     dh, direct = np.zeros((N, H), hs.dtype), np.empty((N, H), hs.dtype)
-    height, offsets = share_out(N, 3 * H, hs.dtype)
+    height = share_out(N)
     gates = plain(gates).reshape(T, N, 4, H)
     launch(
         _gru_grad,
@@ -117,8 +116,7 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
         plain(h0),
         plain(hs),
         gates,
-        in_strips(w_hh),
-        offsets,
+        *in_strips(w_hh),
         height,
         da_x,
         da_h,
@@ -126,5 +124,5 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
         direct,
     )
     da_x, da_h = da_x.reshape(T, N, 3 * H), da_h.reshape(T, N, 3 * H)
-    gx, gw_ih, gb_ih = input_grads(da_x, x, w_ih)
-    return gx, dh, gw_ih, state_grad(da_h, states_before(hs, h0)), gb_ih, column_sums(da_h.reshape(-1, 3 * H))
+    gw_ih, gw_hh = weight_grad(da_x, x), weight_grad(da_h, states_before(hs, h0))
+    return input_grad(da_x, w_ih), dh, gw_ih, gw_hh, bias_grad(da_x), bias_grad(da_h)

@@ -6,7 +6,17 @@ import numpy as np
 
 from tinymed.kernels.numba_jit import jit, of_floats, plain
 from tinymed.kernels.numba_launch import fetch, launch
-from tinymed.kernels.numba_steps import beside, both_grads, in_strips, inputs, share_out, times
+from tinymed.kernels.numba_steps import (
+    beside,
+    bias_grad,
+    in_strips,
+    input_grad,
+    inputs,
+    joined,
+    share_out,
+    times,
+    weight_grad,
+)
 from tinymed.kernels.numba_tanh import sigmoid, tanh
 
 Array = np.ndarray
@@ -14,12 +24,13 @@ Array = np.ndarray
 
 @jit
 def _lstm(task, me, args):
-    gates, h0, c0, b, strips, offsets, height, hs, cs = fetch(args)
-    T, N, H = hs.shape
+    x, h0, c0, b, strips, offsets, height, both, gates, hs, cs = fetch(args)
+    (T, N, H), apart = hs.shape, x.shape[2] == 0  # W_ih·x_t is there already
     flat = gates.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
     for t in range(T):
-        times(hs[t - 1] if t else h0, r0, r1, strips, offsets, flat, t * N * 4 * H, 4 * H, True)
+        beside(x[t], hs[t - 1] if t else h0, r0, r1, both)
+        times(both, r0, r1, strips, offsets, flat, t * N * 4 * H, 4 * H, apart)
         before = cs[t - 1] if t else c0
         for n in range(r0, r1):
             _lstm_cell(gates[t, n], b, before[n], cs[t, n], hs[t, n])
@@ -41,31 +52,23 @@ def lstm(
     x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array
 ) -> tuple[Array, Array, Array]:
     """c_t = f∘c_{t−1} + i∘g,  h_t = o∘tanh(c_t) → hs (T,N,H), cs (T,N,H), gates i f g o (T,N,4H)."""
-    gates = inputs(x, w_ih)
     T, N, H = *x.shape[:2], h0.shape[1]
-    hs, cs = np.empty((T, N, H), gates.dtype), np.empty((T, N, H), gates.dtype)
-    height, offsets = share_out(N, H, gates.dtype)
+    height = share_out(N)
+    part, w = joined(x, w_ih, w_hh, height)
+    gates = np.empty((T, N, 4 * H), x.dtype) if part.shape[2] else inputs(x, w_ih)
+    hs, cs, both = (np.empty(size, x.dtype) for size in ((T, N, H), (T, N, H), (N, w.shape[1])))
     launch(
-        _lstm,
-        -(-len(h0) // height),
-        gates.reshape(T, N, 4, H),
-        plain(h0),
-        plain(c0),
-        (b_ih + b_hh).reshape(4, H),
-        in_strips(w_hh.T),
-        offsets,
-        height,
-        hs,
-        cs,
+        *(_lstm, -(-N // height), plain(part), plain(h0), plain(c0), (b_ih + b_hh).reshape(4, H)),
+        *(*in_strips(w.T), height, both, gates.reshape(T, N, 4, H), hs, cs),
     )
     return hs, cs, gates
 
 
 @jit
 def _lstm_grad(task, me, args):
-    gh, gc, x, h0, hs, c0, cs, gates, strips, offsets, height, da, dh, dc, both = fetch(args)
-    T, N, H = gh.shape
-    flat = dh.reshape(-1)
+    gh, gc, x, h0, hs, c0, cs, gates, strips, offsets, height, da, dboth, dc, both, gx = fetch(args)
+    (T, N, H), I = gh.shape, gx.shape[2]
+    flat = dboth.reshape(-1)
     r0, r1 = task * height, min(N, (task + 1) * height)
     for t in range(T - 1, -1, -1):
         before = cs[t - 1] if t else c0
@@ -73,8 +76,10 @@ def _lstm_grad(task, me, args):
             if gc.size:
                 for j in range(H):
                     dc[n, j] += gc[t, n, j]
-            _lstm_cell_grad(gh[t, n], gates[t, n], before[n], cs[t, n], dh[n], dc[n], da[t, n])
-        times(da[t].reshape(N, 4 * H), r0, r1, strips, offsets, flat, 0, H, False)
+            _lstm_cell_grad(gh[t, n], gates[t, n], before[n], cs[t, n], dboth[n, I:], dc[n], da[t, n])
+        times(da[t].reshape(N, 4 * H), r0, r1, strips, offsets, flat, 0, I + H, False)
+        for n in range(r0, r1):
+            gx[t, n] = dboth[n, :I]
         beside(x[t], hs[t - 1] if t else h0, r0, r1, both[t])
 
 
@@ -107,30 +112,17 @@ def lstm_grad(
     w_hh: Array,
 ) -> tuple[Array, ...]:
     """gh and gc (T,N,H), into every h_t and c_t → gx, gh0, gc0, gw_ih, gw_hh, gb."""
-    T, N, H = hs.shape
-    da = np.empty((T, N, 4, H), hs.dtype)
-    dh, dc, both = np.zeros((N, H), hs.dtype), np.zeros((N, H), hs.dtype), np.empty((T, N, x.shape[2] + H), hs.dtype)
-    height, offsets = share_out(N, 4 * H, hs.dtype)
+    T, N, I, H = *x.shape, h0.shape[1]
+    height = share_out(N)
+    part, w = joined(x, w_ih, w_hh, height)
+    da, both, gx = (np.empty((T, N, *size), hs.dtype) for size in ((4, H), (I + H,), (part.shape[2],)))
+    dboth, dc = np.zeros((N, w.shape[1]), hs.dtype), np.zeros((N, H), hs.dtype)
     gc = np.empty((0, 0, 0), hs.dtype) if gc is None else plain(gc)
     gates = plain(gates).reshape(T, N, 4, H)
     launch(
-        _lstm_grad,
-        -(-len(h0) // height),
-        plain(gh),
-        gc,
-        plain(x),
-        plain(h0),
-        plain(hs),
-        plain(c0),
-        plain(cs),
-        gates,
-        in_strips(w_hh),
-        offsets,
-        height,
-        da,
-        dh,
-        dc,
-        both,
+        *(_lstm_grad, -(-N // height), plain(gh), gc, plain(x), plain(h0), plain(hs), plain(c0), plain(cs), gates),
+        *(*in_strips(w), height, da, dboth, dc, both, gx),
     )
-    gx, gw_ih, gw_hh, gb = both_grads(da.reshape(T, N, 4 * H), both, w_ih)
-    return gx, dh, dc, gw_ih, gw_hh, gb
+    da = da.reshape(T, N, 4 * H)
+    gx, gw = gx if part.shape[2] else input_grad(da, w_ih), weight_grad(da, both)
+    return gx, dboth[:, -H:].copy(), dc, gw[:, :I], gw[:, I:], bias_grad(da)

@@ -16,7 +16,7 @@ FEW = 3
 
 
 @jit
-def _lay_strip(b, turned, n0, n, k0, K, wide, out):
+def lay_strip(b, turned, n0, n, k0, K, wide, out):
     """Columns n0 … n0+n of B (K,N), or of B given as its transpose: out[k·wide + j] = B[k0+k, n0+j]."""
     if turned:
         for j in range(n):
@@ -40,7 +40,7 @@ def _strip(a, a_turned, first, last, b, b_turned, n0, offsets, column, c):
     rows, flat, n = a.reshape(-1), c.reshape(-1), min(wide, N - n0)
     for k in range(0, K, DEEP):
         deep = min(DEEP, K - k)
-        _lay_strip(b, b_turned, n0, n, k, deep, wide, column)
+        lay_strip(b, b_turned, n0, n, k, deep, wide, column)
         for m in range(first, last, ROWS):
             at = m * a_row + k * a_k
             some = min(ROWS, last - m)
@@ -86,14 +86,14 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     c, strips = np.empty((M, N), a.dtype), -(-N // core.columns(a.dtype))
     parts = max(1, min(-(-M // (4 * ROWS)), -(-4 * get_num_threads() // strips)))  # some tasks for each thread
     height = -(-M // (parts * ROWS)) * ROWS
-    launch(_multiply, strips * -(-M // height), *_turned(a), *_turned(b), height, *_strips_of(K, a.dtype), c)
+    launch(_multiply, strips * -(-M // height), *turned(a), *turned(b), height, *_strips_of(K, a.dtype), c)
     return c
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(S,M,K) @ (S,K,N)"""
     c = np.empty((*a.shape[:2], b.shape[2]), a.dtype)
-    launch(_multiply_one, len(c), *_turned(a), *_turned(b), *_strips_of(a.shape[2], a.dtype), c)
+    launch(_multiply_one, len(c), *turned(a), *turned(b), *_strips_of(a.shape[2], a.dtype), c)
     return c
 
 
@@ -103,8 +103,8 @@ def _strips_of(K: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(deep) * wide, scratch("strip", deep * wide, dtype)
 
 
-def _turned(a: np.ndarray) -> tuple[np.ndarray, bool]:
-    """a, or its transpose where that lies in C order; a copy where neither does."""
+def turned(a: np.ndarray) -> tuple[np.ndarray, bool]:
+    """a and False, or its transpose and True where that lies in C order; a copy where neither does."""
     t = a.swapaxes(-1, -2)
-    turned = t.flags.c_contiguous and not a.flags.c_contiguous
-    return plain(t if turned else a), turned
+    is_turned = t.flags.c_contiguous and not a.flags.c_contiguous
+    return plain(t if is_turned else a), is_turned

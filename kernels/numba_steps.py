@@ -1,8 +1,9 @@
-"""What recurrent layers share: one product for all inputs, and a loop over time in which each thread keeps its rows.
+"""What recurrent layers share: a loop over time in which each thread keeps its rows, products with packed weights.
 
-A thread takes some rows of the batch through the whole sequence and waits for nobody. In each step it
-multiplies its states by W_hh, tile by tile, and runs the cell over each row. What the gradients of the weights
-need is kept for one product at the end. Letters and shapes as in numpy_recurrent.py.
+A thread takes some rows of the batch through the whole sequence and waits for nobody. In each step it multiplies
+x_t and h_{t−1}, side by side, by [W_ih W_hh], tile by tile, and runs the cell over each row; backwards the gradients
+of both come out of one product likewise. What the gradients of the weights need is kept for one product at the end.
+Letters and shapes as in numpy_recurrent.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_jit import jit
 from tinymed.kernels.numba_launch import fetch, launch
-from tinymed.kernels.numba_matmul import matmul
+from tinymed.kernels.numba_matmul import lay_strip, matmul, turned
 from tinymed.kernels.threads import get_num_threads
 
 Array = np.ndarray
@@ -33,26 +34,41 @@ def times(a, r0, r1, strips, offsets, out, at, N, add):
             )  # fmt: skip
 
 
-def in_strips(w: Array) -> Array:
-    """(K,N) → strips (K, a tile's width) one after another; zeros fill the last."""
-    wide = core.columns(w.dtype)
-    K, N = w.shape
-    out = np.zeros((-(-N // wide), K, wide), w.dtype)
-    for q in range(len(out)):
-        out[q, :, : min(wide, N - q * wide)] = w[:, q * wide : (q + 1) * wide]
-    return out.reshape(-1)
+@jit
+def _strip(t, me, args):
+    w, turned, out = fetch(args)
+    K, wide = out.shape[1:]
+    n = min(wide, (w.shape[0] if turned else w.shape[1]) - t * wide)
+    lay_strip(w, turned, t * wide, n, 0, K, wide, out[t].reshape(-1))
 
 
-def share_out(N: int, K: int, dtype: np.dtype) -> tuple[int, Array]:
-    """How many rows a task takes, and the offsets of a strip's rows."""
+def in_strips(w: Array) -> tuple[Array, Array]:
+    """(K,N) → strips (K, a tile's width) one after another, and where a strip's rows begin."""
+    (K, N), wide = w.shape, core.columns(w.dtype)
+    out = np.empty((-(-N // wide), K, wide), w.dtype)
+    launch(_strip, len(out), *turned(w), out)
+    return out.reshape(-1), np.arange(K) * wide
+
+
+def share_out(N: int) -> int:
+    """How many rows of the batch a task takes."""
     parts = max(1, -(-N // get_num_threads()))
-    height = min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
-    return height, np.arange(K) * core.columns(dtype)
+    return min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
 
 
 def inputs(x: Array, w_ih: Array) -> Array:
-    """W_ih·x_t for all t; the bias is the cell's to add, in a pass that it makes anyway."""
+    """W_ih·x_t for all t, in one product; the bias is the cell's to add, in a pass that it makes anyway."""
     return matmul(x.reshape(-1, x.shape[2]), w_ih.T).reshape(*x.shape[:2], len(w_ih))
+
+
+def joined(x: Array, w_ih: Array, w_hh: Array, height: int) -> tuple[Array, Array]:
+    """x and [W_ih W_hh], for one product a step of x_t and h_{t−1} side by side: so a_t is written once.
+
+    Where a task has few rows, W_ih would be read again at each step for little: then no column of x, and W_hh.
+    """
+    if height < ROWS and x.shape[2] > w_hh.shape[1]:
+        return x[:, :, :0], w_hh
+    return x, np.concatenate([w_ih, w_hh], axis=1)
 
 
 @jit
@@ -65,23 +81,14 @@ def beside(x, states, r0, r1, both):
         row[I:] = states[r]
 
 
-def both_grads(da: Array, both: Array, w_ih: Array) -> tuple[Array, Array, Array, Array]:
-    """From da, into W_ih·x + W_hh·h + b, and x and h side by side: gx, gw_ih, gw_hh, gb."""
-    flat, I = da.reshape(-1, da.shape[2]), w_ih.shape[1]
-    gw = state_grad(da, both)
-    gx = matmul(flat, w_ih).reshape(*both.shape[:2], I)
-    return gx, gw[:, :I], gw[:, I:], column_sums(flat)
+def input_grad(da: Array, w_ih: Array) -> Array:
+    """da_t·W_ih for all t, in one product"""
+    return matmul(da.reshape(-1, da.shape[2]), w_ih).reshape(*da.shape[:2], w_ih.shape[1])
 
 
-def input_grads(da: Array, x: Array, w_ih: Array) -> tuple[Array, Array, Array]:
-    """From da, into W_ih·x + b: gx, gw_ih, gb."""
-    flat = da.reshape(-1, da.shape[2])
-    return matmul(flat, w_ih).reshape(x.shape), state_grad(da, x), column_sums(flat)
-
-
-def state_grad(da: Array, before: Array) -> Array:
-    """Σ_t da_tᵀ·h_{t−1}, computed turned, for da is the larger: rows of the second factor need no packing across."""
-    return matmul(before.reshape(-1, before.shape[2]).T, da.reshape(-1, da.shape[2])).T
+def weight_grad(da: Array, before: Array) -> Array:
+    """Σ_t da_tᵀ·before_t, what was multiplied by the weights at t"""
+    return matmul(da.reshape(-1, da.shape[2]).T, before.reshape(-1, before.shape[2]))
 
 
 @jit
@@ -95,8 +102,9 @@ def _sums(t, me, args):
             total[j] += row[j]
 
 
-def column_sums(a: Array) -> Array:
-    """(M,N) → (N); each thread sums some rows."""
+def bias_grad(da: Array) -> Array:
+    """Σ_t Σ_n da_t[n]; each thread sums some rows."""
+    a = da.reshape(-1, da.shape[2])
     out = np.empty((get_num_threads(), a.shape[1]), a.dtype)
     launch(_sums, len(out), a, out)
     return out.sum(axis=0)
