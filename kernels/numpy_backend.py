@@ -16,8 +16,9 @@ from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_grad",
-    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru", "gru_grad",
-    "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "cross_entropy",
+    "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
+    "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
 ]  # fmt: skip
 
 
@@ -187,3 +188,24 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
     for _, _, tap in _taps(gx, s):
         tap += share
     return _cropped(gx, s)
+
+
+# ---------------------------------------------------------------- the loss of several classes
+
+
+def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """−w · ln softmax(x)[t], and softmax(x): x (N,C,P), t and w (N,P) → (N,P), (N,C,P)"""
+    top = x.max(axis=1, keepdims=True)
+    p = np.exp(x - top)
+    total = p.sum(axis=1, keepdims=True)
+    loss = np.log(total) + top - np.take_along_axis(x, t[:, None], 1)
+    p /= total
+    return w * loss[:, 0], p
+
+
+def cross_entropy_grad(g: np.ndarray, p: np.ndarray, t: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """g · w · (softmax(x) − 1 at t) → (N,C,P)"""
+    scale, at = (g * w)[:, None], t[:, None]
+    gx = p * scale
+    np.put_along_axis(gx, at, np.take_along_axis(gx, at, 1) - scale, 1)
+    return gx

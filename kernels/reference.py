@@ -25,9 +25,9 @@ from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "article_rnn", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d",
-    "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "gru",
-    "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "relu", "relu6", "rmsprop_step",
-    "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad",
+    "cross_entropy", "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d",
+    "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
 ]  # fmt: skip
 
 
@@ -218,3 +218,25 @@ def softmax(x: np.ndarray) -> np.ndarray:
     top = max(x)
     total = sum(np.exp(xj - top) for xj in x)
     return np.array([np.exp(xi - top) / total for xi in x])
+
+
+# ---------------------------------------------------------------- the loss of several classes (article 3.1.2, Softmax)
+
+
+def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ℓ = −w · ln p[t],  p = softmax(x) over classes;  x (N,C,P), classes t and weights w (N,P) → ℓ (N,P), p (N,C,P)"""
+    loss, p = np.zeros_like(w), np.zeros_like(x)
+    for n, i in np.ndindex(t.shape):
+        p[n, :, i] = softmax(x[n, :, i])
+        top = max(x[n, :, i])
+        total = sum(np.exp(xj - top) for xj in x[n, :, i])
+        loss[n, i] = w[n, i] * (np.log(total) + top - x[n, t[n, i], i])  # ln p, also where p is too small for a float
+    return loss, p
+
+
+def cross_entropy_grad(g: np.ndarray, p: np.ndarray, t: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """∂ℓ/∂x[c] = w · (p[c] − 1 where c is t, else p[c]), for g (N,P) into ℓ → (N,C,P)"""
+    gx = np.zeros_like(p)
+    for n, c, i in np.ndindex(p.shape):
+        gx[n, c, i] = g[n, i] * w[n, i] * (p[n, c, i] - (c == t[n, i]))
+    return gx

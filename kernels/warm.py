@@ -43,6 +43,11 @@ def _pool(s: object) -> Callable[[], None]:
     return run
 
 
+def _loss() -> None:
+    t, w = np.zeros((2, 1), np.int64), _a(2, 1)
+    kernels.cross_entropy_grad(*kernels.cross_entropy(_a(2, 3, 1), t, w), t, w)
+
+
 def _rnn() -> None:
     x, h, w, v, b = _a(2, 2, 3), _a(2, 4), _a(4, 3), _a(4, 4), _a(4)
     hs = kernels.rnn(x, h, w, v, b, b, "tanh")
@@ -75,6 +80,7 @@ KERNELS: dict[str, Callable[[], None]] = {
     "convolution's gradients": _conv_grad,
     "pooling, 2x2": _pool(_PAIRS),
     "pooling, any window": _pool(_WINDOWS),
+    "cross-entropy": _loss,
     "RNN": _rnn,
     "LSTM": _lstm,
     "GRU": _gru,

@@ -16,7 +16,12 @@ pytest.importorskip("numba")
 
 
 def test_rows_of_two_engines_and_what_is_made_of_them(tmp_path):
-    chosen = ["tinymed", "tinymed numpy", *(["PyTorch tuned"] if find_spec("torch") else [])]
+    chosen = [
+        "tinymed",
+        "tinymed numpy",
+        *(["PyTorch tuned"] if find_spec("torch") else []),
+        *(["JAX"] if find_spec("jax") else []),
+    ]
     said = []
     rows = measure.measure(["autograd"], chosen, 1, 2, 0.01, said.append)
     assert [row["engine"] for row in rows] == chosen

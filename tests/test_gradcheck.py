@@ -83,7 +83,8 @@ CASES = {  # the Function, an expression that uses it, its inputs
     "log_softmax": (activation.LogSoftmax, lambda x: F.log_softmax(x, 1), [leaf(3, 3)]),
     "standardize": (norm.Standardize, lambda x: F.batch_norm(x, None, None, training=True), [leaf(3, 3)]),
     "embedding": (norm.Embedding, lambda w: F.embedding(tinymed.tensor([0, 2, 0]), w), [leaf(3, 3)]),
-    "cross_entropy": (loss.NLL, lambda x: F.cross_entropy(x, tinymed.tensor([0, 2, 1])), [leaf(3, 3)]),
+    "nll_loss": (loss.NLL, lambda x: F.nll_loss(x, tinymed.tensor([0, 2, 1])), [leaf(3, 3)]),
+    "cross_entropy": (loss.CrossEntropy, lambda x: F.cross_entropy(x, tinymed.tensor([0, 2, 1])), [leaf(3, 3)]),
     "bce_with_logits": (
         loss.BCEWithLogits,
         lambda x: F.binary_cross_entropy_with_logits(x, tinymed.eye(3)),

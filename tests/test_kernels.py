@@ -142,6 +142,18 @@ def test_matmul(backend, a, b, dtype):
     agree(backend.matmul(turned, b), reference.matmul(a, b), dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("N", "C", "P"), [(1, 2, 1), (5, 3, 1), (300, 17, 1), (2, 4, 7)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cross_entropy(backend, N, C, P, dtype, layout):
+    rng = np.random.default_rng(0)
+    x = LAYOUTS[layout]((30 * rng.standard_normal((N, C, P))).astype(dtype))  # so far apart that some p are 0
+    t, w = rng.integers(0, C, (len(x), x.shape[2])), rng.random((len(x), x.shape[2])).astype(dtype)
+    loss, p = backend.cross_entropy(x, t, w)
+    agree((loss, p), reference.cross_entropy(x, t, w), dtype)
+    agree(backend.cross_entropy_grad(w, p, t, w), reference.cross_entropy_grad(w, p, t, w), dtype)
+
+
 def test_types_that_no_compiler_takes(backend):
     """float16 is computed all the same; integers have a largest, too."""
     s, p = (

@@ -28,6 +28,7 @@ ENGINES: dict[str, tuple[str, dict[str, str]]] = {  # name shown → (what the w
     "tinymed numpy": ("tinymed:numpy", {}),
     "PyTorch tuned": ("torch", TUNED),
     "PyTorch": ("torch", {}),
+    "JAX": ("jax", {"JAX_PLATFORMS": "cpu"}),
 }
 PEER = "PyTorch tuned"  # the strictest: ratios are to it
 
@@ -46,7 +47,8 @@ class Worker:
             text=True,
         )
 
-    def ask(self, **question: Any) -> dict[str, Any]:
+    def ask(self, **question: Any) -> dict[str, Any] | None:
+        """The reply: times, and the first time an answer; None for a case that the engine lacks."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")
@@ -83,8 +85,9 @@ def measure(
             for _ in range(rounds):
                 for engine, worker in workers.items():
                     time.sleep(0.03)  # until the last one's threads have gone to sleep
-                    found[engine].append(worker.ask(workload=workload, case=case, seconds=seconds))
-            for engine, replies in found.items():
+                    reply = worker.ask(workload=workload, case=case, seconds=seconds)
+                    found[engine] += [reply] if reply else []
+            for engine, replies in ((engine, replies) for engine, replies in found.items() if replies):
                 _compare(workload, case, chosen[0], found[chosen[0]][0]["answer"], engine, replies[0]["answer"])
                 medians = [statistics.median(reply["times"]) * 1e3 for reply in replies]
                 low, middle, high = np.percentile(medians, (25, 50, 75))
@@ -110,7 +113,7 @@ def import_times(rounds: int = 7) -> dict[str, float]:
     """Seconds that an import takes beyond Python's own start, the best of some."""
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
-        for name in ("", "tinymed", "torch", "numpy"):
+        for name in ("", "tinymed", "torch", "jax", "numpy"):
             if name and not find_spec(name):
                 continue
             start = time.perf_counter()
@@ -145,7 +148,7 @@ def machine(threads: int) -> dict[str, Any]:
     from importlib import metadata
 
     names = [line for line in _cpuinfo() if line.startswith("model name")]
-    versions = {name: metadata.version(name) for name in ("numpy", "numba", "torch") if find_spec(name)}
+    versions = {name: metadata.version(name) for name in ("numpy", "numba", "torch", "jax") if find_spec(name)}
     return {
         "processor": names[0].split(":")[1].strip() if names else platform.processor(),
         "processors": os.cpu_count(),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinymed import kernels
 from tinymed.autograd import Function
 from tinymed.ops.activation import log_softmax
 from tinymed.ops.arithmetic import where
@@ -173,6 +174,18 @@ class NLL(Function):
         return gx
 
 
+class CrossEntropy(Function):
+    """ℓ = −w[t] · ln p[t],  p = softmax(x), in one pass;  ∂ℓ/∂x = w[t] · (p − 1 at t)"""
+
+    def forward(ctx, x, t, w):
+        ctx.t, ctx.w = t, w
+        loss, ctx.p = kernels.cross_entropy(x, t, w)
+        return loss
+
+    def backward(ctx, g):
+        return kernels.cross_entropy_grad(g, ctx.p, ctx.t, ctx.w)
+
+
 def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignore_index: int) -> tuple:
     """input as (N,C,P), target as (N,P) with ignored ones 0, and the weight of each target (N,P)."""
     target = as_tensor(target)
@@ -204,17 +217,19 @@ def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignor
 
 def _nll(
     name: str,
-    logp: Tensor,
+    op: type[Function],
+    scores: Tensor,
     target: Tensor,
     weight: Tensor | None,
     ignore_index: int,
     reduction: str,
     smoothing: float = 0.0,
 ) -> Tensor:
-    x, t, w = _classes(name, logp, target, weight, ignore_index)
+    """The loss of classes by NLL or CrossEntropy, reduced."""
+    x, t, w = _classes(name, scores, target, weight, ignore_index)
     if reduction == "mean" and not w.any():
         raise ValueError(f"{name}: every target is ignore_index ({ignore_index}) or weighs 0, so there is no mean")
-    loss = NLL.apply(x, t, w)
+    loss = op.apply(x, t, w)
     if smoothing:
         kept = Tensor((target.array != ignore_index).reshape(t.shape).astype(x.dtype))
         even = x if weight is None else x * weight.reshape(-1, 1)
@@ -230,7 +245,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """−w[t] · x[t] of log-probabilities x (N,C) or (N,C,…) and classes t (N) or (N,…); the mean is weighted."""
-    return _nll("nll_loss", input, as_tensor(target), weight, ignore_index, reduction)
+    return _nll("nll_loss", NLL, input, as_tensor(target), weight, ignore_index, reduction)
 
 
 def cross_entropy(
@@ -251,10 +266,13 @@ def cross_entropy(
         raise ValueError(f"{name}: label_smoothing must be between 0 and 1, got {label_smoothing}")
     _not_empty(name, input)
     axis = 0 if input.ndim == 1 else 1
-    logp = log_softmax(input, axis)
     target = as_tensor(target)
-    if target.dtype.kind != "f" or target.shape != input.shape:
-        return _nll(name, logp, target, weight, ignore_index, reduction, label_smoothing)
+    classes = target.dtype.kind != "f" or target.shape != input.shape
+    if classes and not label_smoothing:
+        return _nll(name, CrossEntropy, input, target, weight, ignore_index, reduction)
+    logp = log_softmax(input, axis)
+    if classes:
+        return _nll(name, NLL, logp, target, weight, ignore_index, reduction, label_smoothing)
     q = target * (1 - label_smoothing) + label_smoothing / input.shape[axis]
     if weight is not None:
         q = q * weight.reshape([-1 if k == axis else 1 for k in range(input.ndim)])

@@ -76,17 +76,16 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
-                        raise ValueError(
-                            f"a gradient of {p.grad.dtype} {p.grad.shape} does not fit "
-                            f"its parameter of {p.dtype} {p.shape}"
-                        )
-                    with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
-                        self.update(p.array, p.grad.array, self.state[p], group)
-                    p._version[0] += 1  # a graph made before is stale now
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
+            for p, group in ((p, g) for g in self.param_groups for p in g["params"]):
+                if p.grad is None:
+                    continue
+                if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
+                    raise ValueError(
+                        f"a gradient of {p.grad.dtype} {p.grad.shape} does not fit its parameter of {p.dtype} {p.shape}"
+                    )
+                self.update(p.array, p.grad.array, self.state[p], group)
+                p._version[0] += 1  # a graph made before is stale now
         return loss
 
     def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
