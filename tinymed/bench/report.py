@@ -31,10 +31,10 @@ def table(rows: list[dict], peaks: dict[str, float]) -> str:
         cells = []
         for name in names:
             row = found.get((workload, case, name))
-            cells.append(f"{row['ms']:.3g} ({row['low']:.3g}–{row['high']:.3g})" if row else "")
-        ours = found[workload, case, names[0]]
+            cells.append(f"{row['ms']:.3g} ({row['low']:.3g}–{row['high']:.3g})" if row else "–")
+        ours = next(found[workload, case, name] for name in names if (workload, case, name) in found)
         peer = peers.get((workload, case))
-        ratio = f"**{ours['ms'] / peer:.2f}**" if peer and names[0] != PEER else ""
+        ratio = f"**{ours['ms'] / peer:.2f}**" if peer and ours["engine"] not in (PEER, "JAX") else ""
         rate = f"{ours['gflops']:.0f}" if ours["flops"] else ""
         share = f"{ours['gflops'] / peaks['gflops']:.0%}" if ours["flops"] else ""
         cells = [workload, case, *cells, ratio, rate, share, f"{ours['first_s']:.1f}"]
