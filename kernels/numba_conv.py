@@ -18,7 +18,7 @@ from tinymed.kernels import numba_tile as core
 from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import Lines, lay, lines_of, tap_offsets
-from tinymed.kernels.numba_pool import larger_of_four
+from tinymed.kernels.numba_pairs import bounded_of_four
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
 from tinymed.kernels.threads import get_num_threads
 
@@ -180,20 +180,17 @@ def _bounded(row, bias, low, high, y):
 def _pooled_row(buffer, at, pitch, bias, job, y, where):
     """A row of windows (KH,KW) side by side: the largest + bias, bounded, and its tap."""
     if job.KH == 2 and job.KW == 2:
-        larger_of_four(buffer[at:], buffer[at + pitch :], y, where)
-    else:
-        for j in range(y.size):
-            best, place = buffer[at + j * job.KW], 0
-            for u in range(job.KH):
-                for v in range(job.KW):
-                    x = buffer[at + u * pitch + j * job.KW + v]
-                    if x > best or x != x:
-                        best, place = x, u * job.KW + v
-            y[j] = best
-            where[j] = place
+        bounded_of_four(buffer[at:], buffer[at + pitch :], bias, job.low, job.high, y, where)
+        return
     for j in range(y.size):
-        v = y[j] + bias
-        where[j] = where[j] if job.low < v < job.high else np.uint8(DEAD)
+        best, place = buffer[at + j * job.KW], 0
+        for u in range(job.KH):
+            for v in range(job.KW):
+                x = buffer[at + u * pitch + j * job.KW + v]
+                if x > best or x != x:
+                    best, place = x, u * job.KW + v
+        v = best + bias
+        where[j] = place if job.low < v < job.high else DEAD
         v = job.low if v < job.low else v
         y[j] = job.high if v > job.high else v
 

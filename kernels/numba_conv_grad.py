@@ -18,7 +18,7 @@ from tinymed.kernels.numba_conv import NEAR, ROWS, block, plan
 from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay, lay_all
-from tinymed.kernels.numba_pool import spread_pair
+from tinymed.kernels.numba_pairs import spread_pair
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
 from tinymed.kernels.threads import get_num_threads
 

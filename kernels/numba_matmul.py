@@ -13,16 +13,19 @@ ROWS = core.ROWS
 DEEP = 512  # of K at a time: a strip of B stays in the second cache
 SMALL = 80**3  # multiply-adds: smaller products, and those of a few rows or columns, are BLAS's
 FEW = 3
+NEAR = 128  # of K: so many rows of a strip stay in the first cache
 
 
 @jit
 def lay_strip(b, turned, n0, n, k0, K, wide, out):
     """Columns n0 … n0+n of B (K,N), or of B given as its transpose: out[k·wide + j] = B[k0+k, n0+j]."""
     if turned:
-        for j in range(n):
-            row, into = b[n0 + j, k0:], out[j:]
-            for k in range(K):
-                into[k * wide] = row[k]
+        for first in range(0, K, NEAR):
+            some = min(NEAR, K - first)
+            for j in range(n):
+                row, into = b[n0 + j, k0 + first : k0 + first + some], out[first * wide + j :]
+                for k in range(some):
+                    into[k * wide] = row[k]
     else:
         for k in range(K):
             row, into = b[k0 + k, n0:], out[k * wide :]
@@ -72,6 +75,8 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K <= SMALL or min(M, N) <= FEW:
         return np.matmul(a, b)
     if a.ndim == b.ndim == 2:
+        if M <= 4 * ROWS and 2 * M < N and b.T.flags.c_contiguous:  # the larger factor stays where it lies
+            return np.ascontiguousarray(_product(b.T, a.T).T)
         return _product(a, b)
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.ndim == 2 and a.flags.c_contiguous:  # one product over all rows

@@ -10,6 +10,7 @@ import numpy as np
 from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.numba_lines import lay_all, lift, lines_of, tap_offsets
+from tinymed.kernels.numba_pairs import larger_of_four, spread_pair
 from tinymed.kernels.shapes import PoolShape
 
 
@@ -20,26 +21,6 @@ def _is_pairs(s: PoolShape) -> bool:
         and 2 * s.OH <= s.H
         and 2 * s.OW <= s.W
     )
-
-
-@jit
-def larger_of_four(upper, lower, y, where):
-    """y[j] = the largest of a 2x2 window, and its tap; NaN is larger than all."""
-    for j in range(y.size):
-        a, b, c, d = upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]
-        second, fourth = (b > a) | (b != b), (d > c) | (d != d)
-        top, bottom = b if second else a, d if fourth else c
-        below = (bottom > top) | (bottom != bottom)
-        y[j] = bottom if below else top
-        where[j] = np.uint8(2) + np.uint8(fourth) if below else np.uint8(second)
-
-
-@jit
-def spread_pair(g, where, tap, row):
-    """A row of the image under 2x2 windows: g where the window's tap or the next won, else 0."""
-    for j in range(g.size):
-        row[2 * j] = g[j] if where[j] == tap else g[j] * 0
-        row[2 * j + 1] = g[j] if where[j] == tap + 1 else g[j] * 0
 
 
 @jit
@@ -57,7 +38,7 @@ def _max_pool_pairs_grad(c, me, args):
     for i in range(OH):
         for u in range(2):
             row = gx[c, 2 * i + u]
-            spread_pair(g[c, i], where[c, i], where.dtype.type(2 * u), row)
+            spread_pair(g[c, i], where[c, i], np.uint8(2 * u), row)
             row[2 * OW :] = 0
 
 
