@@ -29,8 +29,8 @@ def _conv_grad() -> None:
 
 
 def _matmul() -> None:
-    kernels.matmul(_a(64, 64), _a(64, 64))
-    kernels.matmul(_a(4, 64, 64), _a(4, 64, 64))
+    kernels.matmul(_a(96, 96), _a(96, 96))
+    kernels.matmul(_a(4, 96, 96), _a(4, 96, 96))
 
 
 def _pool(s: object) -> Callable[[], None]:

@@ -11,7 +11,13 @@ import numpy as np
 from tinymed.bench.measure import PEER
 
 OURS = "tinymed"
-COLOURS = {"tinymed": "#1f77b4", "tinymed numpy": "#9ecae1", "PyTorch tuned": "#ff7f0e", "PyTorch": "#fdae6b"}
+COLOURS = {
+    "tinymed": "#1f77b4",
+    "tinymed numpy": "#9ecae1",
+    "PyTorch tuned": "#ff7f0e",
+    "PyTorch": "#fdae6b",
+    "JAX": "#7f7f7f",
+}
 
 
 def peer_of(rows: list[dict]) -> dict[tuple, float]:
@@ -96,7 +102,7 @@ def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: 
     roof = np.minimum(peaks["gflops"], x * peaks["copy_gb_s"])
     axes.loglog(x, roof, color="black", label="this machine: big product, big copy")
     shown = [row for row in rows if row["flops"] and row["bytes"]]
-    for name, marker in zip(dict.fromkeys(row["engine"] for row in shown), "osv^"):
+    for name, marker in zip(dict.fromkeys(row["engine"] for row in shown), "osv^D"):
         mine = [row for row in shown if row["engine"] == name]
         axes.plot([r["flops"] / r["bytes"] for r in mine], [r["gflops"] for r in mine], marker, label=name,
                   color=COLOURS.get(name))  # fmt: skip
