@@ -8,6 +8,7 @@ lie side by side are worked in while a block of y is still near the core.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -129,7 +130,8 @@ class Forward(NamedTuple):
     cut: int  # and the channels in so many parts
     KH: int  # of the pooling window
     KW: int
-    low: float
+    halo: int  # rows of the lines beyond those of the output
+    low: float  # NaN where there is no bound: nothing is below or above it
     high: float
 
 
@@ -150,7 +152,7 @@ def _forward(t, me, args):
         source, base, group = space, 0, C // G * phases * job.size
         for k in range(C):
             for ab in range(phases):
-                rows, start = count + lines.rows - job.OH, (k * phases + ab) * job.size
+                rows, start = count + job.halo, (k * phases + ab) * job.size
                 lay(x[n, k], lines, ab // lines.SW, ab % lines.SW, r0, rows, x.dtype.type(0), source, start)
     for q in range(c * G * blocks // job.cut, (c + 1) * G * blocks // job.cut):
         k, m = q // blocks, q % blocks * ROWS
@@ -190,7 +192,7 @@ def _pooled_row(buffer, at, pitch, bias, job, y, where):
                 if x > best or x != x:
                     best, place = x, u * job.KW + v
         v = best + bias
-        where[j] = place if job.low < v < job.high else DEAD
+        where[j] = DEAD if v <= job.low or v >= job.high else place
         v = job.low if v < job.low else v
         y[j] = job.high if v > job.high else v
 
@@ -243,4 +245,5 @@ def _job(
     tasks = s.N * -(-OH // R)
     worth = s.O * OH * OW * offsets.size * s.N // LITTLE  # so many tasks, at most, repay waking their threads
     cut = max(1, min(s.G * -(-(s.O // s.G) // ROWS), 2 * threads // tasks, worth // tasks))
-    return Forward(size, s.G, OH, OW, R, cut, *window, dtype.type(low), dtype.type(high)), offsets, tasks * cut
+    low, high = (dtype.type(bound if math.isfinite(bound) else math.nan) for bound in (low, high))
+    return Forward(size, s.G, OH, OW, R, cut, *window, x.rows - s.OH, low, high), offsets, tasks * cut

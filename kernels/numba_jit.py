@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
+import signal
+import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from filelock import FileLock
 from tinymed.kernels import numpy_backend
 from tinymed.kernels.threads import processors
 
+FLOATS = {np.dtype("float32"), np.dtype("float64")}
 # Sums may be reordered and contracted, for speed; NaN and infinity keep their meaning.
 HOW: dict[str, Any] = {
     "error_model": "numpy",  # a division by zero gives inf, and its check would stop vectorisation
@@ -25,39 +29,59 @@ HOW: dict[str, Any] = {
 }
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: a folder for each state of their sources.
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept: a folder for each state of their sources; None where nothing can be written.
 
     Numba looks at the file of a function, not at the files of the functions that it calls, and would go on using
     what is out of date.
     """
     import platformdirs
 
-    sources = sorted(Path(__file__).parent.glob("numba_*.py"))
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("numba_*.py")), here / "shapes.py"]
     state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("tinymed") / "kernels") / state
+    wanted = Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("tinymed") / "kernels")
+    for folder in (wanted / state, Path(tempfile.gettempdir()) / f"tinymed-{getpass.getuser()}" / state):
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "lock").touch()
+            tempfile.TemporaryFile(dir=folder).close()
+            return folder
+    return None
 
 
 CACHE = cache_folder()
 
 
-def alone() -> Any:
-    """Holds other processes back while one compiles: Numba adds to the index of a cache without a lock, and where
-    two add at once the code of one function may be found under the other's types."""
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compile inside this block, which neither another process nor Ctrl-C disturbs.
+
+    Numba adds to the index of its cache without a lock: where two processes add at once, the code of one function may
+    be found under the other's types. An interrupt in the middle of the compiler leaves it half done, or is lost; it
+    waits until the end.
+    """
+    lock: Any = FileLock(CACHE / "lock") if CACHE else nullcontext()
+    main = threading.current_thread() is threading.main_thread()
+    came: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *which: came.append(which)) if main else None
     try:
-        CACHE.mkdir(parents=True, exist_ok=True)
-    except OSError:  # nothing can be kept there
-        return nullcontext()
-    return FileLock(CACHE / "lock")
+        with lock:
+            yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(*came[0])
 
 
 def jit(function: Callable | None = None, nogil: bool = False) -> Any:
     """numba.njit as the kernels want it, compiled when first called, and once for all processes."""
     if function is None:
         return lambda f: jit(f, nogil)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE)
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE or numba.config.CACHE_DIR)
     try:
-        return numba.njit(nogil=nogil, cache=True, **HOW)(function)
+        return numba.njit(nogil=nogil, cache=CACHE is not None, **HOW)(function)
     finally:
         numba.config.CACHE_DIR = before
 
@@ -83,7 +107,7 @@ def of_floats(kernel: Callable) -> Callable:
 
     @wraps(kernel)
     def run(first: np.ndarray, *rest: Any) -> Any:
-        return (kernel if first.dtype.char in "fd" else other)(first, *rest)
+        return (kernel if first.dtype in FLOATS else other)(first, *rest)
 
     return run
 

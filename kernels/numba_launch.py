@@ -73,8 +73,9 @@ _addresses: dict[tuple, int] = {}
 
 def _compile(task: Any, args: tuple) -> int:
     """The address of the task for arguments of these types."""
-    if not _addresses and not any(CACHE.rglob("*.nbc")):
-        log.info("compiling kernels, once for this machine: some seconds (tinymed warmup does it beforehand)")
+    if not _addresses and not (CACHE and any(CACHE.rglob("*.nbc"))):
+        often = "once for this machine" if CACHE else "as in every run, for there is no folder to keep them in"
+        log.warning(f"compiling kernels, {often}: some seconds (tinymed warmup does it beforehand)")
     kinds = numba.typeof(args)
     takes = types.intp, types.intp, types.CPointer(kinds)
     with alone():

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in one pass: each row of scores is read once while it is near."""
+"""Softmax and cross-entropy in one pass: a row of scores is worked on while it is near."""
 
 from __future__ import annotations
 
@@ -6,33 +6,65 @@ import math
 
 import numpy as np
 
-from tinymed.kernels.numba_jit import jit, of_floats, plain
+from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
+from tinymed.kernels.numba_tanh import exp
 
 Array = np.ndarray
 BLOCK = 1 << 12  # scores to a task
+PLACES = 256  # of a picture of classes, worked on side by side
 
 
 @jit
-def _cross_entropy(task, me, args):
-    """Some rows: for each place the largest score, the sum of exponentials, the loss."""
-    x, t, w, rows, loss, p = fetch(args)
-    N, C, P = x.shape
-    for n in range(task * rows, min(N, (task + 1) * rows)):
-        for i in range(P):
-            top, total = x[n, 0, i], x.dtype.type(0)
-            for c in range(C):
-                top = x[n, c, i] if x[n, c, i] > top else top
-            for c in range(C):
-                p[n, c, i] = math.exp(x[n, c, i] - top)
-                total += p[n, c, i]
-            for c in range(C):
-                p[n, c, i] /= total
-            loss[n, i] = w[n, i] * (math.log(total) + top - x[n, t[n, i], i])
+def _rows(task, me, args):
+    """Some rows (C): the largest score, the sum of exponentials, the loss."""
+    x, t, w, loss, p = fetch(args)
+    some = max(1, BLOCK // x.shape[1])
+    for n in range(task * some, min(len(x), (task + 1) * some)):
+        row, out = x[n], p[n]
+        top, total = row[0], row.dtype.type(0)
+        for c in range(row.size):
+            top = row[c] if row[c] > top else top
+        for c in range(row.size):
+            out[c] = row[c] - top
+        below = out[t[n]]
+        for c in range(row.size):
+            out[c] = exp(out[c])
+            total += out[c]
+        for c in range(row.size):
+            out[c] /= total
+        loss[n] = w[n] * (math.log(total) - below)
 
 
 @jit
-def _cross_entropy_grad(task, me, args):
+def _places(task, me, args):
+    """_rows for some places of one picture (C,P), side by side: memory runs along the places."""
+    x, t, w, loss, p, tops, totals = fetch(args)
+    C, P = x.shape[1:]
+    blocks = (P + PLACES - 1) // PLACES
+    n, a = task // blocks, task % blocks * PLACES
+    top, total = tops[me][: min(PLACES, P - a)], totals[me][: min(PLACES, P - a)]
+    top[:] = x[n, 0, a : a + PLACES]
+    total[:] = 0
+    for c in range(C):
+        row = x[n, c, a : a + PLACES]
+        for i in range(top.size):
+            top[i] = row[i] if row[i] > top[i] else top[i]
+    for c in range(C):
+        row, out = x[n, c, a : a + PLACES], p[n, c, a : a + PLACES]
+        for i in range(top.size):
+            out[i] = exp(row[i] - top[i])
+            total[i] += out[i]
+    for c in range(C):
+        out = p[n, c, a : a + PLACES]
+        for i in range(top.size):
+            out[i] /= total[i]
+    for i in range(top.size):
+        loss[n, a + i] = w[n, a + i] * (math.log(total[i]) - (x[n, t[n, a + i], a + i] - top[i]))
+
+
+@jit
+def _grad(task, me, args):
     g, p, t, w, rows, gx = fetch(args)
     N, C, P = p.shape
     for n in range(task * rows, min(N, (task + 1) * rows)):
@@ -46,9 +78,14 @@ def _cross_entropy_grad(task, me, args):
 @of_floats
 def cross_entropy(x: Array, t: Array, w: Array) -> tuple[Array, Array]:
     """−w · ln softmax(x)[t], and softmax(x): x (N,C,P), t and w (N,P) → (N,P), (N,C,P)"""
-    loss, p = np.empty_like(w), np.empty(x.shape, x.dtype)
-    rows = max(1, BLOCK // (x.shape[1] * x.shape[2]))
-    launch(_cross_entropy, -(-len(x) // rows), plain(x), plain(t), plain(w), rows, loss, p)
+    (N, C, P), x, t, w = x.shape, plain(x), plain(t), plain(w)
+    loss, p = np.empty((N, P), x.dtype), np.empty((N, C, P), x.dtype)
+    if P == 1:
+        rows = x[:, :, 0], t[:, 0], w[:, 0], loss[:, 0], p[:, :, 0]
+        launch(_rows, -(-N // max(1, BLOCK // C)), *(a.reshape(a.shape) for a in rows))
+    else:
+        space = (scratch(name, PLACES, x.dtype) for name in ("tops", "totals"))
+        launch(_places, N * -(-P // PLACES), x, t, w, loss, p, *space)
     return loss, p
 
 
@@ -57,5 +94,5 @@ def cross_entropy_grad(g: Array, p: Array, t: Array, w: Array) -> Array:
     """g · w · (softmax(x) − 1 at t) → (N,C,P)"""
     gx = np.empty(p.shape, p.dtype)
     rows = max(1, BLOCK // (p.shape[1] * p.shape[2]))
-    launch(_cross_entropy_grad, -(-len(p) // rows), plain(g), plain(p), plain(t), plain(w), rows, gx)
+    launch(_grad, -(-len(p) // rows), plain(g), plain(p), plain(t), plain(w), rows, gx)
     return gx

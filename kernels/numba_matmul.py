@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinymed.kernels import numba_tile as core
-from tinymed.kernels.numba_jit import jit, plain, scratch
+from tinymed.kernels.numba_jit import FLOATS, jit, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
 from tinymed.kernels.threads import get_num_threads
 
@@ -72,7 +72,7 @@ def _multiply_one(s, me, args):
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(…,M,K) @ (…,K,N) → (…,M,N)"""
     (M, K), N = a.shape[-2:], b.shape[-1]
-    if a.dtype != b.dtype or a.dtype.char not in "fd" or M * N * K <= SMALL or min(M, N) <= FEW:
+    if a.dtype != b.dtype or a.dtype not in FLOATS or M * N * K <= SMALL or min(M, N) <= FEW or 0 in a.shape:
         return np.matmul(a, b)
     if a.ndim == b.ndim == 2:
         if M <= 4 * ROWS and 2 * M < N and b.T.flags.c_contiguous:  # the larger factor stays where it lies

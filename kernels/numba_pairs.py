@@ -79,10 +79,10 @@ def _bounded_of_four(typing_context, upper, lower, bias, low, high, y, where):
             mask = None if left is None else e.mask(left)
             largest, tap = _largest(e, U, L, start, left)
             v = builder.fadd(largest, bias)
-            inside = builder.and_(builder.fcmp_ordered("<", low, v), builder.fcmp_ordered("<", v, high))
+            cut = builder.or_(builder.fcmp_ordered("<=", v, low), builder.fcmp_ordered(">=", v, high))
             v = builder.select(builder.fcmp_ordered("<", v, low), low, v)
             e.store(builder.select(builder.fcmp_ordered(">", v, high), high, v), e.at(Y, start), mask)
-            e.store(builder.select(inside, tap, dead), e.at(W, start), mask)
+            e.store(builder.select(cut, dead, tap), e.at(W, start), mask)
 
         e.along(context.make_array(y)(context, builder, values[5]).nitems, body)
         return context.get_dummy_value()
@@ -121,10 +121,10 @@ def _plain_larger_of_four(upper, lower, y, where):
 
 
 def _plain_bounded_of_four(upper, lower, bias, low, high, y, where):
-    """The largest + bias, held between low and high; its tap, or DEAD where a bound cut it off."""
+    """The largest + bias, held between low and high; its tap, or DEAD where a bound cut it off. A bound may be NaN."""
     _plain_larger_of_four(upper, lower, y, where)
     y += bias
-    where[~((low < y) & (y < high))] = DEAD
+    where[(y <= low) | (y >= high)] = DEAD
     y[y < low], y[y > high] = low, high
 
 

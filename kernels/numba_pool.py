@@ -105,7 +105,7 @@ def _max_pool(c, me, args):
 @jit
 def _add_where(x, g, where, tap):
     for j in range(g.size):
-        x[j] += g[j] if where[j] == tap else g[j] * 0
+        x[j] += g[j] if where[j] == tap else g.dtype.type(0)
 
 
 @jit
@@ -175,7 +175,7 @@ def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
     if _is_pairs(s):
         launch(_max_pool_pairs, s.N * s.C, _images(x), _images(y), _images(where))
         return y, where
-    lowest = x.dtype.type(-np.inf) if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    lowest = x.dtype.type(-np.inf)
     lines, offsets, spaces, outs = _ready(s, x.dtype)
     first = np.zeros((s.OH, lines.pitch), where.dtype)  # a window's first tap inside the image: wins where all are −inf
     u, v = (

@@ -1,12 +1,13 @@
-"""tanh and σ for the inside of loops: a quotient of polynomials for float32, which fills vectors, libm for float64."""
+"""tanh, σ and exp for the inside of loops: polynomials for float32, which fill vectors, libm for float64."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from llvmlite import ir
 from numba import config, types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from tinymed.kernels.numba_jit import HOW
 
@@ -35,6 +36,37 @@ def _tanh32(x):
     return x * p / (_Q0 + s * (_Q1 + s * (_Q2 + s * _Q3)))
 
 
+# exp(x) = 2ⁿ·exp(r) with x = n·ln 2 + r, |r| ≤ ½ ln 2; ln 2 in two parts, for n·ln 2 has more digits than a float32
+_LOW, _LOG2E = np.float32(-87.0), np.float32(1.44269504)
+_LN2, _LN2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_E2, _E3, _E4, _E5, _E6 = (np.float32(1 / math.factorial(k)) for k in range(2, 7))
+_ONE = np.float32(1)
+
+
+@intrinsic
+def _power_of_two(typing_context, n):
+    """2ⁿ as a float32: n is its exponent."""
+
+    def generate(context, builder, signature, values):
+        bits = builder.shl(builder.add(values[0], ir.Constant(ir.IntType(32), 127)), ir.Constant(ir.IntType(32), 23))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+def _exp32(x):
+    n = np.floor(x * _LOG2E + _HALF)
+    r = (x - n * _LN2) - n * _LN2_REST
+    e = _ONE + r * (_ONE + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
+    scaled = e * _power_of_two(np.int32(max(n, np.float32(-126))))
+    return np.float32(0) if x < _LOW else scaled
+
+
+def exp(x):
+    """eˣ for x ≤ 0"""
+    return np.exp(x)
+
+
 def tanh(x):
     return np.tanh(x)
 
@@ -52,6 +84,12 @@ if not config.DISABLE_JIT:
         if x == types.float32:
             return _tanh32
         return lambda x: math.tanh(x)
+
+    @overload(exp, jit_options={"error_model": "numpy", "fastmath": {"contract"}})  # the order of _exp32 matters
+    def _exp(x):
+        if x == types.float32:
+            return _exp32
+        return lambda x: math.exp(x)
 
     @overload(sigmoid, jit_options=HOW)
     def _sigmoid(x):

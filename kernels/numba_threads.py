@@ -35,7 +35,7 @@ DONE, BUSY, ADDRESS, FIRST = (k * LINE for k in range(4))
 ARGS, TASKS, THREADS, STOP = (ADDRESS + 8 * k for k in range(1, 5))
 TICKET, ASLEEP, LOCK = (FIRST + 8 * k for k in range(3))  # the caller's; every helper's are a LINE further on
 LOW = (1 << 32) - 1
-PATIENCE = 10_000  # looks at the ticket before a helper sleeps
+PATIENCE = 10_000  # looks at the ticket before a helper sleeps: on x86, with its pause, a quarter of a millisecond
 
 _WORD = ir.IntType(64)
 _at = lambda builder, address: builder.inttoptr(address, _WORD.as_pointer())  # noqa: E731
@@ -200,15 +200,17 @@ class _Pool:
         self.memory = np.zeros(FIRST + (threads.processors() + 1) * LINE, np.uint8)
         self.words = -(-self.memory.ctypes.data // LINE) * LINE
         self.helpers: list[threading.Thread] = []
+        self.starting = threading.Lock()
 
     def start(self, n: int) -> None:
         """Have n helpers."""
-        with alone():
+        with self.starting, alone():
             _serve.compile((types.int64, types.int64, types.int64))
             _stop.compile((types.int64, types.int64))
-        while len(self.helpers) < n:
-            self.helpers.append(threading.Thread(target=self._help, args=(len(self.helpers) + 1,), daemon=True))
-            self.helpers[-1].start()
+            while len(self.helpers) < n:
+                helper = threading.Thread(target=self._help, args=(len(self.helpers) + 1,), daemon=True)
+                helper.start()
+                self.helpers.append(helper)
 
     def _help(self, me: int) -> None:
         lock = _new_lock()

@@ -125,7 +125,8 @@ def conv2d_max_pool2d(
     → y and where, both (N,O,OH/h,OW/w): where is u·w + v in the window (h,w), or DEAD beyond the bounds
     """
     y, where = max_pool2d(conv2d(x, w, b, s), _tiles(s, window))
-    where = np.where((low < y) & (y < high), where, DEAD).astype(np.uint8)
+    cut = ((y <= low) & (low > -np.inf)) | ((y >= high) & (high < np.inf))  # an infinite bound cuts nothing
+    where = np.where(cut, DEAD, where).astype(np.uint8)
     return np.clip(y, low, high, out=y), where
 
 
@@ -195,10 +196,10 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
 
 def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """−w · ln softmax(x)[t], and softmax(x): x (N,C,P), t and w (N,P) → (N,P), (N,C,P)"""
-    top = x.max(axis=1, keepdims=True)
-    p = np.exp(x - top)
+    below = x - x.max(axis=1, keepdims=True)
+    p = np.exp(below)
     total = p.sum(axis=1, keepdims=True)
-    loss = np.log(total) + top - np.take_along_axis(x, t[:, None], 1)
+    loss = np.log(total) - np.take_along_axis(below, t[:, None], 1)
     p /= total
     return w * loss[:, 0], p
 

@@ -183,9 +183,9 @@ def conv2d_max_pool2d(
     """
     y, where = max_pool2d(conv2d(x, w, b, s), pool_shape("max_pool2d", s.y, window, window, (0, 0)))
     for at in np.ndindex(y.shape):
-        if not low < y[at] < high:
+        if -np.inf < low >= y[at] or np.inf > high <= y[at]:  # NaN passes, and no infinite bound cuts anything
             where[at] = DEAD
-            y[at] = low if y[at] <= low else high if y[at] >= high else y[at]  # NaN stays
+            y[at] = low if y[at] <= low else high
     return y, where.astype(np.uint8)
 
 
@@ -230,7 +230,7 @@ def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarr
         p[n, :, i] = softmax(x[n, :, i])
         top = max(x[n, :, i])
         total = sum(np.exp(xj - top) for xj in x[n, :, i])
-        loss[n, i] = w[n, i] * (np.log(total) + top - x[n, t[n, i], i])  # ln p, also where p is too small for a float
+        loss[n, i] = w[n, i] * (np.log(total) - (x[n, t[n, i], i] - top))  # −ln p, where p is too small for a float too
     return loss, p
 
 

@@ -17,7 +17,7 @@ _limits: Any = None
 
 
 def get_num_threads() -> int:
-    """The number of threads that kernels compute with: TINYMED_NUM_THREADS, or every processor of this process."""
+    """The number of threads that kernels compute with: every processor of this process, TINYMED_NUM_THREADS at most."""
     global _number
     if not _number:
         wanted = os.environ.get("TINYMED_NUM_THREADS", "")
@@ -30,9 +30,9 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Compute with n threads from now on. Raises ValueError below 1 or above what the machine has."""
     global _number
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= processors():
+    if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= n <= processors():
         raise ValueError(f"set_num_threads: a whole number from 1 to {processors()}, the processors here; got {n!r}")
-    _number = n
+    _number = int(n)
     give_to(_pool)
 
 

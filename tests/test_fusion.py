@@ -107,3 +107,19 @@ def test_nan_goes_through(dtype):
     y = model(tinymed.tensor(x)).detach().numpy()
     assert np.isnan(y[0, 0, 0, 0])
     assert np.isfinite(y[0, 0, 1:]).all()
+
+
+def test_what_a_convolution_refuses_is_refused_in_one_pass_too():
+    block = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+    with pytest.raises(ValueError, match=r"in 0 \(Conv2d.*is empty: there is nothing to slide over"):
+        block(tinymed.zeros(0, 1, 8, 8))
+    block[0].bias = nn.Parameter(tinymed.zeros(1))
+    with pytest.raises(ValueError, match=r"4 channels out need a bias of shape \(4,\), got \(1,\)"):
+        block(tinymed.zeros(1, 1, 8, 8))
+
+
+def test_the_summary_says_what_is_so():
+    block = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+    assert "in one pass" in str(nn.summary(block, (1, 1, 8, 8)))
+    with tinymed.no_fusion():
+        assert "in one pass" not in str(nn.summary(block, (1, 1, 8, 8)))

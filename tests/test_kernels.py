@@ -154,6 +154,29 @@ def test_cross_entropy(backend, N, C, P, dtype, layout):
     agree(backend.cross_entropy_grad(w, p, t, w), reference.cross_entropy_grad(w, p, t, w), dtype)
 
 
+def test_an_infinite_gradient_goes_to_one_cell(backend):
+    s = pool_shape("max_pool2d", (1, 1, 4, 4), (3, 3), (1, 1), (0, 0))
+    x, g = np.arange(16.0).reshape(s.x), np.ones(s.y)
+    g[0, 0, 0, 0] = np.inf
+    where = backend.max_pool2d(x, s)[1]
+    np.testing.assert_array_equal(backend.max_pool2d_grad(g, where, s), reference.max_pool2d_grad(g, where, s))
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 2), (1, 3)])
+@pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0)])
+def test_infinity_and_nan_pass_a_bound_that_is_none(backend, window, low, high):
+    x = np.array([[-np.inf, 1.0, np.inf, 2.0, np.nan, 7.0], [0.0, -1.0, 3.0, 6.0, -2.0, np.nan]]).reshape(1, 1, 2, 6)
+    w = np.ones((1, 1, 1, 1))
+    s = conv_shape(x.shape, w.shape, (1, 1), (0, 0), (1, 1), 1)
+    got, want = (module.conv2d_max_pool2d(x, w, None, s, window, low, high) for module in (backend, reference))
+    for a, b in zip(got, want):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_stack_of_no_matrices(backend):
+    assert backend.matmul(np.ones((0, 99, 99)), np.ones((0, 99, 99))).shape == (0, 99, 99)
+
+
 def test_types_that_no_compiler_takes(backend):
     """float16 is computed all the same; integers have a largest, too."""
     s, p = (

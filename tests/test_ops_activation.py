@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,20 @@ def test_bad_losses_are_named():
         F.embedding(tinymed.tensor([5]), tinymed.zeros(5, 2))
     with pytest.raises(ValueError, match="more than one value a channel"):
         F.batch_norm(tinymed.zeros(1, 3), None, None, training=True)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_an_ignored_row_may_hold_anything(smoothing):
+    scores = tinymed.tensor([[-math.inf, 1.0, 2.0], [1.0, 2.0, 3.0], [math.nan, 0.0, 0.0]], requires_grad=True)
+    target = tinymed.tensor([-100, 1, -100])
+    loss = tinymed.nn.functional.cross_entropy(scores, target, label_smoothing=smoothing)
+    loss.backward()
+    alone = tinymed.nn.functional.cross_entropy(scores.detach()[1:2], target[1:2], label_smoothing=smoothing)
+    assert loss.item() == pytest.approx(alone.item())
+    assert (scores.grad.array[[0, 2]] == 0).all()
+
+
+def test_cross_entropy_of_large_scores():
+    for scores, want in (([[1e8] * 3], math.log(3)), ([[30.0, 15.0, 10.0]], 3.0795e-7)):
+        loss = tinymed.nn.functional.cross_entropy(tinymed.tensor(scores), tinymed.tensor([0]))
+        assert loss.item() == pytest.approx(want, rel=0.2)

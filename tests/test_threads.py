@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,38 @@ def test_the_wait_for_the_compiler_is_said_once(tmp_path):
     first, second = (run(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first.count("compiling kernels, once for this machine") == 1
     assert second == ""
+
+
+def test_kernels_without_a_folder_to_keep_them_in(tmp_path):
+    (tmp_path / "file").write_text("")
+    code = (
+        "import tempfile; tempfile.tempdir = '/dev/null'; import tinymed; tinymed.use_backend('numba');"
+        "from tinymed.kernels.numba_jit import CACHE; a = tinymed.ones(100, 100); print(CACHE, (a @ a)[0, 0].item())"
+    )
+    said = run(code, NUMBA_CACHE_DIR=str(tmp_path / "file"))
+    assert said.startswith("None 100.0")
+    assert "there is no folder to keep them in" in said
+
+
+def test_ctrl_c_waits_for_the_compiler():
+    from tinymed.kernels.numba_jit import alone
+
+    done = []
+
+    def compile():
+        with alone():
+            signal.raise_signal(signal.SIGINT)
+            done.append("compiled")
+
+    with pytest.raises(KeyboardInterrupt):
+        compile()
+    assert done == ["compiled"]
+
+
+def test_threads_that_start_the_pool_at_once():
+    code = ROUNDS + (
+        "import sys; sys.setswitchinterval(1e-6); start = numba_threads._pool.start\n"
+        "ts = [threading.Thread(target=start, args=(3,)) for _ in range(8)]\n"
+        "[t.start() for t in ts]; [t.join() for t in ts]; print(len(numba_threads._pool.helpers))"
+    )
+    assert run(code, TINYMED_NUM_THREADS="1") == "3"

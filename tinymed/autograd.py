@@ -24,6 +24,13 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _count_of_one_name() -> int:
+    """What getrefcount says of an array that one name holds: 2, but 1 from Python 3.14 on."""
+    array = np.empty(0)
+    return sys.getrefcount(array)
+
+
+_ALONE = _count_of_one_name()
 _order = itertools.count(0, -1)  # downwards: the newest comes first in a heap
 
 
@@ -159,7 +166,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         leaf, g = found.popitem()
         if leaf.grad is not None:
             leaf.grad = Tensor(leaf.grad.array + g)
-        elif g.flags.owndata and g.flags.c_contiguous and sys.getrefcount(g) == 2:
+        elif g.flags.owndata and g.flags.c_contiguous and sys.getrefcount(g) == _ALONE:
             leaf.grad = Tensor(g)  # nobody else has it
         else:  # an op may have passed one array on to several inputs, and a user may scale .grad in place
             leaf.grad = Tensor(np.array(g, order="C"))

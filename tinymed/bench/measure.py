@@ -30,6 +30,7 @@ ENGINES: dict[str, tuple[str, dict[str, str]]] = {  # name shown → (what the w
     "PyTorch": ("torch", {}),
     "JAX": ("jax", {"JAX_PLATFORMS": "cpu"}),
 }
+TRAINS = "cnn-train", "growth batch"  # no two steps alike
 PEER = "PyTorch tuned"  # the strictest: ratios are to it
 
 
@@ -45,6 +46,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the one who asks; a worker ends when nobody does
         )
 
     def ask(self, **question: Any) -> dict[str, Any] | None:
@@ -89,6 +91,8 @@ def measure(
                     found[engine] += [reply] if reply else []
             for engine, replies in ((engine, replies) for engine, replies in found.items() if replies):
                 _compare(workload, case, chosen[0], found[chosen[0]][0]["answer"], engine, replies[0]["answer"])
+                if workload not in TRAINS:  # what was timed last gave what was compared first
+                    _compare(workload, case, engine, replies[0]["answer"], "the last run", replies[-1]["last"])
                 medians = [statistics.median(reply["times"]) * 1e3 for reply in replies]
                 low, middle, high = np.percentile(medians, (25, 50, 75))
                 row = {"workload": workload, "case": case, "engine": engine, "ms": middle, "low": low, "high": high}

@@ -48,6 +48,11 @@ def table(rows: list[dict], peaks: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def unsteady(rows: list[dict]) -> int:
+    """How many rows vary so much between batches (quartiles more than 1.5 apart) that their ratios mean little."""
+    return sum(row["high"] > 1.5 * row["low"] for row in rows)
+
+
 def save(path: Path, rows: list[dict], about: dict[str, Any]) -> None:
     """JSON, a line for every row."""
     kept = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
@@ -114,6 +119,8 @@ def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: 
         name = f"{row['workload']}: {row['case']}"
         place = across, peaks["gflops"] * 0.12 / 1.32**k if across > 10 else up / 2
         axes.annotate(name, (across, up), xytext=place, fontsize=7, arrowprops={"arrowstyle": "-", "alpha": 0.3})
+    lowest = min([row["gflops"] for row in shown] + [peaks["gflops"] * 0.12 / 1.32 ** len(ours)])
+    axes.set_ylim(bottom=lowest / 2)
     axes.set(title=title, xlabel="flops a byte that must move", ylabel="GFLOP/s")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path)

@@ -72,7 +72,7 @@ def train(engine: Any, batch: int) -> Run:
         loss = loss_of(model(x), y)
         loss.backward()
         optimizer.step()
-        return [loss]
+        return [loss, *(p.grad for p in model.parameters())]
 
     return step
 

@@ -13,7 +13,9 @@ import click
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Batches of every engine.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=0.3, show_default=True, help="Length of a batch.")
 @click.option("--engine", "chosen", multiple=True, help="Only these engines; may be given several times.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for bench.json, bars.png and roofline.png.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for bench.json and the pictures: bars, roofline, growth."
+)
 def bench(
     workloads: tuple[str, ...],
     threads: int | None,
@@ -36,7 +38,9 @@ def bench(
 
     there = measure.engines()
     if unknown := [name for name in chosen if name not in there]:
-        raise click.UsageError(f"no engine {unknown[0]!r} here; there are: {', '.join(there)}")
+        known = ", ".join(there)
+        cure = "; it is not installed" if unknown[0] in measure.ENGINES else ""
+        raise click.UsageError(f"no engine {unknown[0]!r} here{cure}; there are: {known}")
     names = _names(workloads, list(WORKLOADS))
     threads = threads or tinymed.get_num_threads()
     peaks = measure.peaks(threads)
@@ -50,6 +54,10 @@ def bench(
     if "import" in workloads or not workloads:
         about["import_s"] = measure.import_times()
     click.echo("\n" + report.table(rows, peaks) if rows else "")
+    if count := report.unsteady(rows):
+        click.echo(f"{count} of {len(rows)} times vary by half or more: the machine is busy, their ratios mean little")
+    if measure.PEER not in there:
+        click.echo("PyTorch is not installed: there are no ratios, and no picture of them (pip install torch)")
     for name, spent in about.get("import_s", {}).items():
         click.echo(f"import {name}: {spent:.3f} s")
     if out:

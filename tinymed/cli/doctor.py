@@ -35,7 +35,7 @@ def doctor() -> None:
 
     in_force = tinymed.get_backend()
     click.echo(f"tinymed {tinymed.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    click.echo(f"processors: {os.cpu_count()}")
+    click.echo(f"processors: {os.cpu_count()}, of which kernels use {tinymed.get_num_threads()}")
     click.echo("\nbackends")
     for name, (usable, reason) in tinymed.backends().items():
         mark = "in force" if name == in_force else "there" if usable else "missing"
@@ -45,6 +45,6 @@ def doctor() -> None:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            version = "not installed" + (" (only the tests compare with it)" if name == "torch" else "")
+            version = "not installed" + (" (the tests and tinymed bench compare with it)" if name == "torch" else "")
         click.echo(f"  {name:<14}{version}")
     click.echo(f"\ndata folder: {missing_folder() or data_folder()}")

@@ -27,4 +27,4 @@ def warmup() -> None:
         click.echo(f"{time.perf_counter() - start:6.2f} s")
     from tinymed.kernels.numba_jit import CACHE
 
-    click.echo(f"compiled in {time.perf_counter() - begin:.1f} s; the next run takes them from {CACHE}")
+    click.echo(f"ready in {time.perf_counter() - begin:.1f} s; what was compiled is kept in {CACHE}")

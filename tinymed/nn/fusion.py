@@ -26,7 +26,7 @@ def fusible(modules: list[Module]) -> int:
 
     Whoever watches a layer (a hook) or has changed it (a subclass) gets it run by itself.
     """
-    if type(modules[0]) is not Conv2d or _watched(modules[0]):
+    if not modes.fusion or modes.anomaly or type(modules[0]) is not Conv2d or _watched(modules[0]):
         return 1
     n = 2 if len(modules) > 1 and type(modules[1]) in BOUNDS and not _watched(modules[1]) else 1
     if len(modules) > n and type(modules[n]) is MaxPool2d and not _watched(modules[n]) and _side_by_side(modules[n]):
@@ -54,14 +54,19 @@ def run(modules: list[Module], input: Any) -> Any:
     """The modules one after another, fused where they can be."""
     k = 0
     while k < len(modules):
-        n = fusible(modules[k:]) if modes.fusion and not modes.anomaly else 1
-        if n > 1 and isinstance(input, Tensor) and input.ndim == 4 and input.dtype == modules[k].weight.dtype:
+        n = fusible(modules[k:])
+        if n > 1 and _fits(modules[k], input):
             input = _fused(modules[k : k + n], input)
         else:
             n = 1
             input = modules[k](input)
         k += n
     return input
+
+
+def _fits(conv: Any, input: Any) -> bool:
+    """Whether one op can take it; if not, the layers say what is wrong, or take a single picture."""
+    return isinstance(input, Tensor) and input.ndim == 4 and 0 not in input.shape and input.dtype == conv.weight.dtype
 
 
 def _fused(modules: list[Module], input: Tensor) -> Tensor:

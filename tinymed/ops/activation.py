@@ -21,7 +21,7 @@ class ReLU(Function):
         return ctx.y
 
     def backward(ctx, g):
-        return g * (ctx.y > 0)
+        return g * ~(ctx.y <= 0)  # NaN passes on
 
 
 class ReLU6(Function):
@@ -32,7 +32,7 @@ class ReLU6(Function):
         return ctx.y
 
     def backward(ctx, g):
-        return g * ((ctx.y > 0) & (ctx.y < 6))
+        return g * ~((ctx.y <= 0) | (ctx.y >= 6))
 
 
 class LeakyReLU(Function):

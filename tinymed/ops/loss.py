@@ -186,6 +186,15 @@ class CrossEntropy(Function):
         return kernels.cross_entropy_grad(g, ctx.p, ctx.t, ctx.w)
 
 
+def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """The scores, 0 where the target is ignored: an infinite one there is no part of any sum."""
+    axis = 0 if input.ndim == 1 else 1
+    kept = target.array != ignore_index
+    if kept.all() or target.shape != (*input.shape[:axis], *input.shape[axis + 1 :]):
+        return input
+    return where(Tensor(np.expand_dims(kept, axis)), input, 0.0)
+
+
 def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignore_index: int) -> tuple:
     """input as (N,C,P), target as (N,P) with ignored ones 0, and the weight of each target (N,P)."""
     target = as_tensor(target)
@@ -245,7 +254,9 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """−w[t] · x[t] of log-probabilities x (N,C) or (N,C,…) and classes t (N) or (N,…); the mean is weighted."""
-    return _nll("nll_loss", NLL, input, as_tensor(target), weight, ignore_index, reduction)
+    target = as_tensor(target)
+    scores = _without_ignored(input, target, ignore_index)
+    return _nll("nll_loss", NLL, scores, target, weight, ignore_index, reduction)
 
 
 def cross_entropy(
@@ -268,6 +279,8 @@ def cross_entropy(
     axis = 0 if input.ndim == 1 else 1
     target = as_tensor(target)
     classes = target.dtype.kind != "f" or target.shape != input.shape
+    if classes:
+        input = _without_ignored(input, target, ignore_index)
     if classes and not label_smoothing:
         return _nll(name, CrossEntropy, input, target, weight, ignore_index, reduction)
     logp = log_softmax(input, axis)
