@@ -52,8 +52,8 @@ def in_strips(w: Array) -> tuple[Array, Array]:
 
 def share_out(N: int) -> int:
     """How many rows of the batch a task takes."""
-    parts = max(1, -(-N // get_num_threads()))
-    return min(HEIGHT, parts if parts <= ROWS else -(-parts // ROWS) * ROWS)
+    each = max(1, -(-N // get_num_threads()))
+    return min(HEIGHT, each if each <= ROWS else -(-each // ROWS) * ROWS)
 
 
 def inputs(x: Array, w_ih: Array) -> Array:

@@ -2,8 +2,9 @@
 
 Tasks 0 … n−1 are a round. Each thread has a share of them, the same one whenever n is, so that it finds in its caches
 what it worked on before; who is through with his own takes what is left of the others'. So a helper that comes late,
-because another program has its core, finds nothing left and has kept nobody waiting. After a round a helper looks out
-for the next one for a while, longer than Python takes from one kernel to the next, and then sleeps.
+because another program has its core, finds nothing left; only who loses it in the middle of a task is waited for.
+After a round a helper looks out for the next one for a while, as long as Python takes from one kernel to the next, and
+then sleeps.
 
 All that the threads share are words of 64 bits, each read and written in one piece:
 

@@ -1,8 +1,8 @@
-"""How many threads compute: asked once, and shared out in one place between BLAS and Numba.
+"""How many threads compute: asked once, and shared out in one place between BLAS and the compiled kernels.
 
 Two pools that both believe they own the machine fight for it: after a product BLAS's threads go on spinning for a
-while, and Numba's wait for their cores. So one of the two computes, and the other has one thread: Numba's kernels
-call no BLAS but for the smallest products; NumPy's call nothing else.
+while, and the others wait for their cores. So one of the two computes, and the other has one thread: compiled kernels
+(numba_threads.py) call no BLAS but for the smallest products; NumPy's call nothing else.
 """
 
 from __future__ import annotations

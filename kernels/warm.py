@@ -1,4 +1,4 @@
-"""Every kernel, called once on little arrays: what there is to compile."""
+"""Kernels called once on little arrays, for float32: what most networks need compiled."""
 
 from __future__ import annotations
 

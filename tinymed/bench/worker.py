@@ -61,7 +61,7 @@ def main() -> None:
         key = question["workload"], question["case"]
         reply: dict[str, Any] = {}
         if key not in made:
-            made.clear()  # what an earlier case holds in memory is no part of this one
+            made.clear()  # what an earlier case holds is not kept
             start = time.perf_counter()
             run = made[key] = make(WORKLOADS[key[0]][key[1]])
             if run is not None:

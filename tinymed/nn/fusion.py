@@ -1,6 +1,7 @@
 """Which layers of a Sequential run as one op: Conv2d, then ReLU or ReLU6, then MaxPool2d with windows side by side.
 
-The numbers are those of the layers one by one; a graph inside `tinymed.no_fusion()` is made of their ops.
+The numbers are those of the layers one by one, but for where a gradient goes if adding the bias rounds two cells of a
+window to the same number. Inside `with tinymed.no_fusion():` a graph is made of their ops.
 """
 
 from __future__ import annotations
