@@ -1,6 +1,6 @@
 """Numba: the same sums as compiled loops, on all cores.
 
-numba_tile.py holds the arithmetic, numba_lines.py the geometry, numba_threads.py the threads; all else is made of these.
+numba_tile.py holds the arithmetic, numba_lines.py the geometry, numba_threads.py threads; the rest is made of these.
 """
 
 from __future__ import annotations
