@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 
 # a worker for each processor runs the tests: each computes with few threads, or they would wait for one another
 os.environ.setdefault("TINYMED_NUM_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
