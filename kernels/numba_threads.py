@@ -218,11 +218,13 @@ class _Pool:
         _serve(self.words, me, lock)
 
     def stop(self) -> None:
-        """Before Python takes their code away."""
-        _stop(self.words, len(self.helpers))
-        for helper in self.helpers:
-            helper.join()
-        self.helpers = []
+        """Send them home: before Python takes their code away, and before a fork, which would take none along."""
+        with self.starting:
+            _stop(self.words, len(self.helpers))
+            for helper in self.helpers:
+                helper.join()
+            self.helpers = []
+            self.memory[self.words - self.memory.ctypes.data + STOP :][:8] = 0  # the next may stay
 
 
 @jit
@@ -233,7 +235,14 @@ def _stop(words, helpers):
 
 
 _pool = _Pool()
-atexit.register(lambda: _pool.stop() if _pool.helpers else None)
+
+
+def _go_home() -> None:
+    if _pool.helpers:
+        _pool.stop()
+
+
+atexit.register(_go_home)
 
 
 def pool() -> tuple[int, int]:
@@ -251,4 +260,4 @@ def _forget() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(before=_go_home, after_in_child=_forget)
