@@ -84,7 +84,11 @@ class Function:
             else:
                 arrays.append(a)
                 needs.append(False)
-        result = ctx.forward(*arrays)
+        try:
+            result = ctx.forward(*arrays)
+        except TypeError:
+            _refuse_two_devices(cls.__name__, args)
+            raise
         outputs = [Tensor(r) for r in result] if type(result) is tuple else [Tensor(result)]
         if modes.anomaly:
             ctx.shapes = [a.shape for a in args if isinstance(a, Tensor)]
@@ -101,26 +105,6 @@ class Function:
 
     def __repr__(ctx) -> str:
         return f"<{type(ctx).__name__}>"
-
-    # ---------------------------------------------------------------- what the sweep does with one op
-
-    def input_gradients(ctx, grads: list) -> tuple:
-        """What backward gives for the inputs, one after another."""
-        written = 0
-        for t in ctx.inputs:
-            if isinstance(t, Tensor):
-                written += t._version[0]
-        if written != ctx.written:
-            raise ValueError(
-                f"an input of {type(ctx).__name__} was changed in place between forward and backward, "
-                "so its gradient would be wrong; work on a copy: x.clone()"
-            )
-        given = ctx.backward(*grads)
-        return given if type(given) is tuple else (given,)
-
-    def free(ctx) -> None:
-        """Drop all that forward kept."""
-        ctx.__dict__.clear()
 
 
 def _fitted(ctx: Function, g: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -239,11 +223,22 @@ def _sweep(roots: list, retain_graph: bool, inner: Any = ()) -> dict[Tensor, np.
                 grads[nr] = _hooked(hook, grads[nr])
         if inner:
             found |= {x: grads[x.output_nr] for x in inner if x.grad_fn is ctx and grads[x.output_nr] is not None}
-        inputs, needs, given = ctx.inputs, ctx.needs, ctx.input_gradients(grads)
+        inputs, needs, written = ctx.inputs, ctx.needs, -ctx.written
+        for x in inputs:
+            if isinstance(x, Tensor):
+                written += x._version[0]
+        if written:
+            raise ValueError(
+                f"an input of {type(ctx).__name__} was changed in place between forward and backward, "
+                "so its gradient would be wrong; work on a copy: x.clone()"
+            )
+        given = ctx.backward(*grads)
+        if type(given) is not tuple:
+            given = (given,)
         if anomaly:
             _refuse_non_finite(ctx, "backward", [g for g, wanted in zip(given, needs) if wanted and g is not None])
         if not retain_graph:
-            ctx.free()
+            ctx.__dict__.clear()  # all that forward kept
     for leaf in found:
         for hook in leaf._hooks or ():
             found[leaf] = _hooked(hook, found[leaf])
@@ -267,6 +262,15 @@ def _seed(root: Tensor, gradient: Any) -> np.ndarray:
 def _hooked(hook: Callable, g: np.ndarray) -> np.ndarray:
     replaced = hook(Tensor(g))
     return g if replaced is None else replaced.array
+
+
+def _refuse_two_devices(op: str, args: tuple) -> None:
+    tensors = [t for t in args if isinstance(t, Tensor)]
+    if len({t.device for t in tensors}) > 1:
+        places = ", ".join(f"{t.shape} on {t.device}" for t in tensors)
+        raise ValueError(
+            f'{op}: the tensors are on two devices: {places}; move one, such as x.to("{tensors[-1].device}")'
+        ) from None
 
 
 def _refuse_non_finite(ctx: Function, phase: str, results: list[np.ndarray]) -> None:
