@@ -12,8 +12,11 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from tinymed.kernels import memory, threads
 
@@ -21,7 +24,9 @@ BACKENDS = {  # in order of preference: the first that is available is the defau
     "numba": "numba_backend",
     "numpy": "numpy_backend",
     "reference": "reference",
+    "numba_cuda": "numba_cuda_backend",  # for reading: never the default
 }
+DEVICES = {"cupy": "cupy_backend"}  # these compute for arrays on their device, and are not chosen
 
 NAMES = (
     "matmul",
@@ -40,18 +45,19 @@ NAMES = (
 )
 
 _in_force = ""
+_devices = False
 
 
 def load(name: str) -> ModuleType:
     """The backend's module. Raises ValueError for a name that is none."""
-    if name not in BACKENDS:
+    if name not in (files := BACKENDS | DEVICES):
         raise ValueError(f"no backend is called {name!r}; there are: {', '.join(BACKENDS)}")
-    return importlib.import_module(f"tinymed.kernels.{BACKENDS[name]}")
+    return importlib.import_module(f"tinymed.kernels.{files[name]}")
 
 
 def available() -> dict[str, tuple[bool, str]]:
     """For each backend: whether it can be used here, and why (not)."""
-    return {name: _state(name) for name in BACKENDS}
+    return {name: _state(name) for name in BACKENDS | DEVICES}
 
 
 def _state(name: str) -> tuple[bool, str]:
@@ -89,6 +95,8 @@ class use_backend:  # noqa: N801
 
 def _choose(name: str) -> None:
     """Make every kernel of NAMES an attribute of this module: a call costs no look-up."""
+    if name in DEVICES:
+        raise ValueError(f'{name!r} computes for tensors on a GPU, and need not be chosen: move them with x.to("cuda")')
     usable, reason = _state(name)
     if not usable:
         raise ValueError(f"the backend {name!r} cannot be used here: {reason}")
@@ -96,7 +104,8 @@ def _choose(name: str) -> None:
     lacking: dict[str, list[str]] = {}
     for kernel in NAMES:
         owner = next(n for n in (name, *BACKENDS) if _state(n)[0] and hasattr(load(n), kernel))
-        globals()[kernel] = getattr(load(owner), kernel)
+        cpu = getattr(load(owner), kernel)
+        globals()[kernel] = _by_device(cpu, getattr(load("cupy"), kernel)) if _devices else cpu
         if owner != name:
             lacking.setdefault(owner, []).append(kernel)
     globals()["_in_force"] = name
@@ -104,6 +113,23 @@ def _choose(name: str) -> None:
     threads.give_to(getattr(module, "THREADS", "blas"))
     for owner, kernels in lacking.items():
         warnings.warn(f"the backend {name!r} lacks {', '.join(kernels)}; {owner!r} computes them", stacklevel=3)
+
+
+def look_at_devices() -> None:
+    """From now on let each kernel look at its first argument: an array on a GPU goes to the backend of GPUs.
+
+    Called when the first array is moved to one; before that, a call costs no look.
+    """
+    if not _devices:
+        globals()["_devices"] = True
+        _choose(get_backend())
+
+
+def _by_device(cpu: Callable, gpu: Callable) -> Callable:
+    def run(first: Any, *rest: Any) -> Any:
+        return (cpu if isinstance(first, np.ndarray) else gpu)(first, *rest)
+
+    return run
 
 
 def __getattr__(name: str) -> Any:

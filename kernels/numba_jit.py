@@ -38,7 +38,7 @@ def cache_folder() -> Path | None:
     import platformdirs
 
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("numba_*.py")), here / "shapes.py"]
+    sources = [path for path in sorted(here.glob("numba_*.py")) if "cuda" not in path.name] + [here / "shapes.py"]
     state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     wanted = Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("tinymed") / "kernels")
     for folder in (wanted / state, Path(tempfile.gettempdir()) / f"tinymed-{getpass.getuser()}" / state):

@@ -175,14 +175,16 @@ def test_doctor_refuses_an_unknown_backend_before_it_prints():
     command = [sys.executable, "-m", "tinymed", "doctor"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "tinymed: no backend is called 'none'; there are: numba, numpy, reference\n"
+    assert done.stderr == "tinymed: no backend is called 'none'; there are: numba, numpy, reference, numba_cuda\n"
 
 
 def test_an_unknown_backend_is_no_layers_fault():
     environment = os.environ | {"TINYMED_BACKEND": "none"}
     code = "import tinymed; tinymed.nn.Sequential(tinymed.nn.Linear(2, 1))(tinymed.ones(1, 2))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stderr.endswith("ValueError: no backend is called 'none'; there are: numba, numpy, reference\n")
+    assert done.stderr.endswith(
+        "ValueError: no backend is called 'none'; there are: numba, numpy, reference, numba_cuda\n"
+    )
 
 
 def test_as_a_process():

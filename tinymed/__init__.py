@@ -51,11 +51,11 @@ bool = _np.dtype("bool")
 half, float, double, int, long = float16, float32, float64, int32, int64
 
 if _typing.TYPE_CHECKING:
-    from tinymed import data, keras, nn, optim, teach, training
+    from tinymed import cuda, data, keras, nn, optim, teach, training
 else:
 
     def __getattr__(name):
         """`tinymed.nn` after `import tinymed` alone: loaded when first used, for an import must be cheap."""
-        if name in ("data", "keras", "nn", "optim", "teach", "training"):
+        if name in ("cuda", "data", "keras", "nn", "optim", "teach", "training"):
             return _importlib.import_module(f"tinymed.{name}")
         raise AttributeError(f"module 'tinymed' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from tinymed.tensor import DEFAULT_DTYPE, Tensor
+from tinymed.tensor import DEFAULT_DTYPE, Tensor, to_host
 
 MOST = 28  # rows and columns of the table: a small picture shows whole
 WIDE = 12  # from here on in small print
@@ -16,12 +16,15 @@ WIDE = 12  # from here on in small print
 def text(x: Tensor) -> str:
     """As PyTorch prints it, with the shape where the numbers do not all show."""
     name = "tensor" if type(x) is Tensor else type(x).__name__
-    numbers = np.array2string(x.array, separator=", ", prefix=f"{name}(", precision=4, threshold=200, edgeitems=3)
+    array = to_host(x.array)
+    numbers = np.array2string(array, separator=", ", prefix=f"{name}(", precision=4, threshold=200, edgeitems=3)
     notes = []
     if x.numel() > 200 or x.numel() == 0:
         notes.append(f"shape={x.shape}")
     if x.dtype not in (DEFAULT_DTYPE, np.int64, bool):
         notes.append(f"dtype={x.dtype}")
+    if x.device != "cpu":
+        notes.append(f"device={x.device!r}")
     if x.grad_fn is not None:
         notes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
@@ -34,14 +37,15 @@ def html(x: Tensor) -> str:
 
     A translucent blue, and orange below 0, under the page's own text colour read on light and on dark.
     """
-    facts = f"shape {x.shape} · {x.dtype}"
+    facts = f"shape {x.shape} · {x.dtype}" + (f" · {x.device}" if x.device != "cpu" else "")
     if x.grad_fn is not None:
         facts += f" · made by {type(x.grad_fn).__name__}"
     elif x.requires_grad:
         facts += " · requires grad"
     if not x.numel():
         return f"<div>There are no numbers in it.<br><small>tensor · {escape(facts)}</small></div>"
-    matrix = x.array.reshape(1, -1) if x.ndim < 2 else x.array[(0,) * (x.ndim - 2)]
+    array = to_host(x.array)
+    matrix = array.reshape(1, -1) if x.ndim < 2 else array[(0,) * (x.ndim - 2)]
     shown = matrix[:MOST, :MOST]
     if x.numel() > shown.size:
         facts += f" · the first {shown.shape[0]} x {shown.shape[1]} of them"

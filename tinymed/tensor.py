@@ -64,7 +64,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        return "cpu"
+        """ "cpu", or "cuda:0" and so on: where the array is."""
+        return device_of(self.array)
 
     @property
     def is_leaf(self) -> bool:
@@ -87,9 +88,6 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
-
-    def cpu(self) -> Tensor:
-        return self
 
     def is_floating_point(self) -> bool:
         return self.dtype.kind == "f"
@@ -140,6 +138,8 @@ class Tensor:
         """The array itself: memory is shared. Raises ValueError for a tensor that requires gradients."""
         if self.requires_grad:
             raise ValueError("can't call numpy() on a tensor that requires grad; use tensor.detach().numpy()")
+        if not isinstance(self.array, np.ndarray):
+            raise ValueError(f"can't call numpy() on a tensor on {self.device}; use tensor.cpu().numpy()")
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -162,7 +162,7 @@ class Tensor:
         return self.array.item()
 
     def tolist(self) -> Any:
-        return self.array.tolist()
+        return to_host(self.array).tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -220,9 +220,11 @@ class Tensor:
 
 
 def _no_plain_array(array: Any) -> np.ndarray:
-    """Out of the way of the usual case: a NumPy number becomes 0-d, a subclass of ndarray stays; no more is taken."""
+    """Out of the way of the usual case: a NumPy number becomes 0-d; a subclass of ndarray and a GPU's array stay."""
     if isinstance(array, np.generic):
         return np.asarray(array)
+    if hasattr(array, "__cuda_array_interface__"):
+        return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"Tensor expects a NumPy array, got {_named(array)}; use tinymed.tensor(data)")
     return array
@@ -302,6 +304,16 @@ def to_array(data: Any, dtype: Any, copy: bool) -> np.ndarray:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array
+
+
+def to_host(array: Any) -> np.ndarray:
+    """The array as NumPy's, itself where it is that already."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def device_of(array: Any) -> str:
+    """ "cpu" for NumPy's arrays, "cuda:0" and so on for CuPy's."""
+    return "cpu" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
 
 
 def _named(data: Any) -> str:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinymed.cuda import moved, place
 from tinymed.nn.errors import locate, nearest, refuse_foreign
 from tinymed.nn.hooks import Handle, call_watched
 from tinymed.nn.members import Members, join
 from tinymed.nn.members import Parameter as Parameter
-from tinymed.tensor import Tensor
+from tinymed.tensor import Tensor, to_host
 
 
 class IncompatibleKeys(NamedTuple):
@@ -96,7 +97,7 @@ class Module(Members):
             raise ValueError(f"this state does not fit {type(self).__name__}:\n  " + "\n  ".join(wrong))
         for name, tensor in own.items():
             if name in given:
-                tensor.copy_(given[name])
+                tensor.copy_(Tensor(moved(given[name], tensor.device)))
         return IncompatibleKeys(missing, unexpected)
 
     # ---------------------------------------------------------------- for all modules at once
@@ -123,11 +124,10 @@ class Module(Members):
             clear_grad(parameter, set_to_none)
 
     def to(self, device: Any = None, dtype: Any = None) -> Module:
-        """Convert floating-point parameters and buffers to `dtype`, in place; the one device is "cpu"."""
+        """Move parameters and buffers to a device, and the floating-point ones of them to `dtype`, in place."""
         if device is not None and not isinstance(device, str):
             device, dtype = None, device
-        if device not in (None, "cpu"):
-            raise ValueError(f'to({device!r}): tensors live on "cpu"; use_backend chooses what computes')
+        device = None if device is None else place(device)
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"to({np.dtype(dtype)}): a module holds floating-point numbers only")
         for tensor in (*self.parameters(), *self.buffers()):
@@ -136,7 +136,19 @@ class Module(Members):
                 tensor._version[0] += 1
                 if tensor.grad is not None:
                     tensor.grad = Tensor(tensor.grad.array.astype(dtype))
+            if device is not None and tensor.device != device:
+                tensor.array = moved(tensor.array, device)
+                tensor._version[0] += 1
+                tensor.grad = None if tensor.grad is None else Tensor(moved(tensor.grad.array, device))
         return self
+
+    def cuda(self, device: int = 0) -> Module:
+        """Move to a GPU, in place."""
+        return self.to(f"cuda:{device}")
+
+    def cpu(self) -> Module:
+        """Move to the processor's memory, in place."""
+        return self.to("cpu")
 
     def float(self) -> Module:
         return self.to(np.float32)
@@ -193,7 +205,7 @@ def clear_grad(parameter: Tensor, set_to_none: bool = True) -> None:
 def array_of(name: str, value: Any) -> np.ndarray:
     """The numbers of a Tensor, an array, or another library's tensor (PyTorch's, on any device)."""
     if isinstance(value, Tensor):
-        return value.array
+        return to_host(value.array)
     try:
         return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
     except TypeError as error:

@@ -143,7 +143,7 @@ class _Recurrent(_Sized):
         """The states to start from, each (L·D,N,H): those of hx, or zeros."""
         L_D, N, H = self.num_layers * len(self._directions), x.shape[1], self.hidden_size
         if hx is None:
-            return (zeros(L_D, N, H, dtype=x.dtype),) * len(names)
+            return (zeros(L_D, N, H, dtype=x.dtype).to(x.device),) * len(names)
         shape = (L_D, N, H) if batched else (L_D, H)
         for name, state in zip(names, hx):
             axes = "(layers·directions, N, H), with batch_first too" if batched else "(layers·directions, H)"
@@ -235,7 +235,7 @@ class _Cell(_Sized):
         shape = (*input.shape[:-1], self.hidden_size)
         for name, state in zip(names, hx or ()):
             _fits(name, state, shape, f" for an input {input.shape}")
-        return hx or (zeros(*shape, dtype=input.dtype),) * len(names)
+        return hx or (zeros(*shape, dtype=input.dtype).to(input.device),) * len(names)
 
 
 class RNNCell(_Cell):

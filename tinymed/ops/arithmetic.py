@@ -189,7 +189,10 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
         raise TypeError(f"where: the condition must be bool, got {condition.dtype}; compare first, such as x > 0")
     a, b = operands(input, other)
     dtype = promote(a, b)
-    return Where.apply(condition, *(v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype)) for v in (a, b)))
+    place = condition.device
+    return Where.apply(
+        condition, *(v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype)).to(place) for v in (a, b))
+    )
 
 
 @method("floor_divide", "__floordiv__")

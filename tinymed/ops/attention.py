@@ -49,7 +49,7 @@ def attention_weights(
     if attn_mask is not None:
         scores = _masked(scores, attn_mask)
     if is_causal:
-        scores = scores.masked_fill(Tensor(np.triu(np.ones(scores.shape[-2:], bool), 1)), -math.inf)
+        scores = scores.masked_fill(Tensor(np.triu(np.ones(scores.shape[-2:], bool), 1)).to(scores.device), -math.inf)
     sees_nothing = Tensor((scores.array == -math.inf).all(-1, keepdims=True))
     if sees_nothing.array.any():  # e^−∞ / Σ e^−∞ would be NaN
         return softmax(scores.masked_fill(sees_nothing, 0), -1).masked_fill(sees_nothing, 0)

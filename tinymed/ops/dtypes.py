@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, method
+from tinymed.cuda import moved, place
+from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, device_of, method
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
@@ -79,29 +80,46 @@ def floating(x: Any) -> Any:
 # ---------------------------------------------------------------- to another dtype
 
 
+class Move(Function):
+    """y = x on another device;  the gradient goes back to x's own"""
+
+    def forward(ctx, x, device):
+        ctx.device = device_of(x)
+        return moved(x, device)
+
+    def backward(ctx, g):
+        return moved(g, ctx.device)
+
+
 @method()
 def to(input: Tensor, target: Any) -> Tensor:
-    """The tensor in another dtype, on another device, or like another tensor."""
+    """The tensor in another dtype, on another device ("cpu", "cuda"), or like another tensor.
+
+    Raises ValueError for a device that is not there.
+    """
     if isinstance(target, Tensor):
-        target = target.dtype
+        return to(cast(input, target.dtype), target.device)
     if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
-        if target != "cpu":
-            raise _no_gpu(f"to({target!r})")
-        return input
+        device = place(target)
+        return input if device == input.device else Move.apply(input, device)
     try:
         return cast(input, target)
     except TypeError:
-        raise TypeError(f"to({target!r}): expected a dtype, such as tinymed.float32, or a device, cpu") from None
+        raise TypeError(
+            f"to({target!r}): expected a dtype, such as tinymed.float32, or a device, cpu or cuda"
+        ) from None
 
 
 @method()
-def cuda(input: Tensor, device: Any = None) -> Tensor:
-    """Refused: tensors live on the cpu."""
-    raise _no_gpu("cuda()")
+def cpu(input: Tensor) -> Tensor:
+    """The tensor in the processor's own memory."""
+    return to(input, "cpu")
 
 
-def _no_gpu(call: str) -> ValueError:
-    return ValueError(f"{call}: there is no GPU backend here; tensors live on the cpu")
+@method()
+def cuda(input: Tensor, device: int = 0) -> Tensor:
+    """The tensor on a GPU."""
+    return to(input, f"cuda:{device}")
 
 
 def _caster(name: str, dtype: str) -> Any:

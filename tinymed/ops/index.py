@@ -141,7 +141,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         if isinstance(value, float) and not input.is_floating_point():
             raise TypeError(f"masked_fill: {value} does not fit among {input.dtype}; convert first: x.float()")
-        value = Tensor(np.asarray(value, input.dtype))
+        value = Tensor(np.asarray(value, input.dtype)).to(input.device)
     return where(mask, cast(value, input.dtype), input)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
+from tinymed.cuda import moved
 from tinymed.random import Generator, default_generator
-from tinymed.tensor import Tensor
+from tinymed.tensor import Tensor, device_of
 
 
 class Standardize(Function):
@@ -50,7 +51,7 @@ class Dropout(Function):
     """y = x · m / (1 − p), each m 0 with probability p, else 1: the mean stays;  ∂y/∂x = m / (1 − p)"""
 
     def forward(ctx, x, p, generator, drawn):
-        keep = generator.numpy.random(drawn, dtype=np.float32) >= p
+        keep = moved(generator.numpy.random(drawn, dtype=np.float32) >= p, device_of(x))
         ctx.mask = keep * x.dtype.type(1 / (1 - p) if p < 1 else 0)
         return x * ctx.mask
 

@@ -15,8 +15,8 @@ from tinymed.tensor import Tensor, as_tensor
 class Batches:
     """Pairs (x, y) of tensors from a DataLoader, a Dataset or a pair of arrays; y is None where it is not asked for.
 
-    Floats are brought to the model's dtype. Raises ValueError for unequal lengths, nothing at all, NaN and
-    infinity, naming the sample; TypeError for pictures left as bytes.
+    Floats are brought to the model's dtype, and all to its device. Raises ValueError for unequal lengths, nothing at
+    all, NaN and infinity, naming the sample; TypeError for pictures left as bytes.
     """
 
     def __init__(
@@ -29,7 +29,9 @@ class Batches:
         labelled: bool = True,
     ) -> None:
         self.name, self.labelled = name, labelled
-        self.dtype = next((p.dtype for p in model.parameters()), np.dtype("float32"))
+        first: Any = next(model.parameters(), None)
+        self.dtype: np.dtype = np.dtype("float32") if first is None else first.dtype
+        self.device: str = "cpu" if first is None else first.device
         if not isinstance(data, DataLoader):
             data = DataLoader(_dataset(data, name, labelled), batch_size, shuffle)
         self.loader = data
@@ -54,7 +56,8 @@ class Batches:
                 raise TypeError(
                     f"{self.name}: x is uint8 {x.shape}, as pictures come; convert it: x.astype(np.float32) / 255"
                 )
-            yield (x.to(self.dtype) if x.is_floating_point() else x), y
+            x = x.to(self.dtype) if x.is_floating_point() else x
+            yield x.to(self.device), None if y is None else y.to(self.device)
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         parts = batch if isinstance(batch, list | tuple) else [batch]

@@ -133,7 +133,7 @@ def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256
     batches = Batches(model, data, batch_size, labelled=False)
     with _modes_kept(model), no_grad():
         model.eval()
-        outputs = np.concatenate([model(x).array for x, _ in batches])
+        outputs = np.concatenate([model(x).cpu().array for x, _ in batches])
     return outputs if loss is None else Objective(loss).probabilities(outputs)
 
 
@@ -160,7 +160,7 @@ class _Step:
         """The loss, the outputs and the labels of a batch, after one step down its gradient."""
         output = self.model(x)
         target = self.objective.target(output, y)
-        labels = self.objective.labels(target.array)
+        labels = self.objective.labels(target.cpu().array)
         weight = None if self.weights is None else self.weights[labels.reshape(len(labels))]
         loss = self.objective(output, target, weight)
         value = float(loss.item())
@@ -173,7 +173,7 @@ class _Step:
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
-        return value, output.array, labels
+        return value, output.cpu().array, labels
 
     def check(self, epoch: int) -> None:
         """Refuse weights that the epoch's last step, which no loss has seen, has broken."""
@@ -214,7 +214,7 @@ def _figures(model: Module, batches: Batches, objective: Objective, functions: d
             loss = float(objective(output, target).item())
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss on {batches.name} is {loss}; are weights or inputs huge?")
-            tally.add(loss, output.array, objective.labels(target.array))
+            tally.add(loss, output.cpu().array, objective.labels(target.cpu().array))
     return tally.figures()
 
 

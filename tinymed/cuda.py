@@ -1,0 +1,99 @@
+"""The GPU, under torch.cuda's names: whether one can be used, waiting for it, its memory. CuPy holds the arrays.
+
+A tensor is on a GPU when its array is CuPy's. NumPy hands its functions over to the arrays that they are called with,
+so that most ops are the same lines on either device; kernels look at their first argument (`tinymed/kernels`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinymed import kernels
+from tinymed.tensor import device_of
+
+
+def missing() -> str:
+    """Why no GPU can be used here; empty where one can."""
+    usable, reason = kernels.available()["cupy"]
+    return "" if usable else reason
+
+
+def is_available() -> bool:
+    """Whether tensors can live on a GPU here; `missing()` says why not."""
+    return not missing()
+
+
+def cupy() -> Any:
+    """CuPy itself. Raises ValueError with what is missing."""
+    if reason := missing():
+        raise ValueError(f"no GPU can be used: {reason}; the CPU goes on working")
+    import cupy
+
+    return cupy
+
+
+def device_count() -> int:
+    """How many GPUs there are."""
+    return cupy().cuda.runtime.getDeviceCount() if is_available() else 0
+
+
+def get_device_name(device: int = 0) -> str:
+    """The card's name."""
+    name = cupy().cuda.runtime.getDeviceProperties(device)["name"]
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def synchronize() -> None:
+    """Wait until the GPU has done all that it was told: a kernel's call returns before the kernel does."""
+    cupy().cuda.Device().synchronize()
+
+
+def memory_allocated() -> int:
+    """Bytes that arrays hold on the GPU."""
+    return cupy().get_default_memory_pool().used_bytes()
+
+
+def memory_reserved() -> int:
+    """Bytes that CuPy keeps for arrays, those that are free among them."""
+    return cupy().get_default_memory_pool().total_bytes()
+
+
+def empty_cache() -> None:
+    """Hand free blocks back to the driver, for other programs."""
+    cupy().get_default_memory_pool().free_all_blocks()
+
+
+# -------------------------------------------------------------------- arrays
+
+
+def place(name: str) -> str:
+    """A device's name checked: "cpu", or "cuda" and "cuda:0" where there is one. Raises ValueError."""
+    if name == "cpu":
+        return name
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise ValueError(f'there is no device {name!r}; there are "cpu" and "cuda"')
+    cupy()
+    if int(number or 0) >= device_count():
+        raise ValueError(f"there is no device {name!r}: this machine has {device_count()} GPU(s)")
+    return f"cuda:{int(number or 0)}"
+
+
+def moved(array: Any, device: str) -> Any:
+    """The array on a device, itself where it is there already. Raises ValueError where it does not fit."""
+    device = place(device)
+    if device == device_of(array):
+        return array
+    xp = cupy()
+    if device == "cpu":
+        return xp.asnumpy(array)
+    kernels.look_at_devices()
+    try:
+        with xp.cuda.Device(int(device[5:])):
+            return xp.asarray(array)
+    except xp.cuda.memory.OutOfMemoryError:
+        free, total = xp.cuda.runtime.memGetInfo()
+        raise ValueError(
+            f"{device} has no room for {array.nbytes / 2**20:.0f} MiB: {free / 2**20:.0f} of {total / 2**20:.0f} MiB "
+            "are free; smaller batches need less, and cuda.empty_cache() hands unused blocks back"
+        ) from None
