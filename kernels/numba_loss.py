@@ -81,8 +81,7 @@ def cross_entropy(x: Array, t: Array, w: Array) -> tuple[Array, Array]:
     (N, C, P), x, t, w = x.shape, plain(x), plain(t), plain(w)
     loss, p = np.empty((N, P), x.dtype), np.empty((N, C, P), x.dtype)
     if P == 1:
-        rows = x[:, :, 0], t[:, 0], w[:, 0], loss[:, 0], p[:, :, 0]
-        launch(_rows, -(-N // max(1, BLOCK // C)), *(a.reshape(a.shape) for a in rows))
+        launch(_rows, -(-N // max(1, BLOCK // C)), x[:, :, 0], t[:, 0], w[:, 0], loss[:, 0], p[:, :, 0])
     else:
         space = (scratch(name, PLACES, x.dtype) for name in ("tops", "totals"))
         launch(_places, N * -(-P // PLACES), x, t, w, loss, p, *space)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinymed import kernels
 from tinymed.autograd import Function
-from tinymed.kernels.shapes import conv_shape
+from tinymed.kernels.shapes import ConvShape, conv_shape
 from tinymed.ops.join import pad
 from tinymed.tensor import Tensor
 
@@ -84,6 +84,15 @@ def conv2d(
             f"conv2d: x {input.shape} is read as one picture (C,H,W), but w expects 1 channel; "
             "a batch without its channel axis becomes (N,1,H,W) by x.unsqueeze(1)"
         )
+    shape = conv2d_shape(x, weight, bias, stride, padding, dilation, groups)
+    y = Conv2d.apply(x, weight, bias, shape)
+    return y.squeeze(0) if single else y
+
+
+def conv2d_shape(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> ConvShape:
+    """Every size of a conv2d from what a user writes. Raises TypeError and ValueError for what does not fit."""
     same_dtype("conv2d", x, weight)
     shape = conv_shape(
         x.shape,
@@ -94,8 +103,7 @@ def conv2d(
         groups,
     )
     fitting_bias("conv2d", bias, shape.O)
-    y = Conv2d.apply(x, weight, bias, shape)
-    return y.squeeze(0) if single else y
+    return shape
 
 
 def _fitting_channels(name: str, x: Tensor, w: Tensor, groups: int) -> None:

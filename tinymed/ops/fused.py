@@ -6,8 +6,8 @@ from typing import Any
 
 from tinymed import kernels
 from tinymed.autograd import Function
-from tinymed.kernels.shapes import conv_shape, pool_shape
-from tinymed.ops.conv import fitting_bias, same_dtype, spatial
+from tinymed.kernels.shapes import pool_shape
+from tinymed.ops.conv import conv2d_shape
 from tinymed.tensor import Tensor
 
 
@@ -41,15 +41,6 @@ def conv2d_max_pool2d(
     high: float,
 ) -> Tensor:
     """max_pool2d(conv2d(...).clamp(low, high), window), with the same numbers. Raises ValueError as these two do."""
-    same_dtype("conv2d", input, weight)
-    shape = conv_shape(
-        input.shape,
-        weight.shape,
-        spatial("conv2d", "stride", stride, 2),
-        padding if isinstance(padding, str) else spatial("conv2d", "padding", padding, 2),
-        spatial("conv2d", "dilation", dilation, 2),
-        groups,
-    )
-    fitting_bias("conv2d", bias, shape.O)
+    shape = conv2d_shape(input, weight, bias, stride, padding, dilation, groups)
     pool_shape("max_pool2d", shape.y, window, window, (0, 0))  # raises where a window does not fit
     return Conv2dMaxPool2d.apply(input, weight, bias, shape, window, low, high)
