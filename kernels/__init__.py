@@ -127,7 +127,8 @@ def look_at_devices() -> None:
 
 def _by_device(cpu: Callable, gpu: Callable) -> Callable:
     def run(first: Any, *rest: Any) -> Any:
-        return (cpu if isinstance(first, np.ndarray) else gpu)(first, *rest)
+        array = first[0] if isinstance(first, list) else first  # an optimiser's are lists
+        return (cpu if isinstance(array, np.ndarray) else gpu)(first, *rest)
 
     return run
 

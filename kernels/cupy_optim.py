@@ -1,7 +1,6 @@
 """Optimiser updates on a GPU, in place; reference_optim.py has the formulas, cuda/optim.cu the kernels.
 
-..._all updates any number of parameters of one group by one launch: lists of arrays, alike in length and order.
-..._step is the same for one parameter.
+Each step is one launch for any number of parameters: lists of arrays, alike in length and order.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ CHUNK = np.dtype([("places", np.int64, 5), ("n", np.int32), ("group", np.int32)]
 LENGTH = 2048  # numbers in a chunk; a multiple of 16 bytes, so that each chunk is aligned as its parameter is
 
 
-def sgd_all(
+def sgd_step(
     ps: Arrays,
     gs: Arrays,
     bs: Arrays | None,
@@ -36,7 +35,7 @@ def sgd_all(
     _update("sgd", options, ps, gs, (bs,), [0 if first else 1 for first in firsts])
 
 
-def adam_all(
+def adam_step(
     ps: Arrays,
     gs: Arrays,
     ms: Arrays,
@@ -54,7 +53,7 @@ def adam_all(
     _update("adam", (lr, *factors, eps, weight_decay, decoupled), ps, gs, (ms, vs), [step - 1 for step in steps])
 
 
-def rmsprop_all(
+def rmsprop_step(
     ps: Arrays,
     gs: Arrays,
     vs: Arrays,
@@ -71,68 +70,21 @@ def rmsprop_all(
     _update("rmsprop", options, ps, gs, (vs, means, bs), [0] * len(ps))
 
 
-def adagrad_all(ps: Arrays, gs: Arrays, ss: Arrays, lr: float, eps: float, weight_decay: float) -> None:
-    """s ← s + d²;  p ← p − η·d / (√s + ε);  lr has decayed already"""
-    _update("adagrad", (lr, 0, eps, weight_decay), ps, gs, (ss,), [0] * len(ps))
-
-
-# ---------------------------------------------------------------- one parameter
-
-
-def sgd_step(
-    p: Array,
-    g: Array,
-    b: Array | None,
-    first: bool,
+def adagrad_step(
+    ps: Arrays,
+    gs: Arrays,
+    ss: Arrays,
+    steps: Sequence[int],
     lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> None:
-    sgd_all([p], [g], _one(b), [first], lr, momentum, dampening, weight_decay, nesterov)
-
-
-def adam_step(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
+    lr_decay: float,
     eps: float,
     weight_decay: float,
-    decoupled: bool,
 ) -> None:
-    adam_all([p], [g], [m], [v], [step], lr, beta1, beta2, eps, weight_decay, decoupled)
-
-
-def rmsprop_step(
-    p: Array,
-    g: Array,
-    v: Array,
-    mean: Array | None,
-    b: Array | None,
-    lr: float,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-) -> None:
-    rmsprop_all([p], [g], [v], _one(mean), _one(b), lr, alpha, eps, weight_decay, momentum)
-
-
-def adagrad_step(p: Array, g: Array, s: Array, lr: float, eps: float, weight_decay: float) -> None:
-    adagrad_all([p], [g], [s], lr, eps, weight_decay)
+    """s ← s + d²;  p ← p − η·d / (√s + ε),  η = lr / (1 + (t − 1)·lr_decay)"""
+    _update("adagrad", (lr, lr_decay, eps, weight_decay), ps, gs, (ss,), [step - 1 for step in steps])
 
 
 # ---------------------------------------------------------------- what starts them
-
-
-def _one(a: Array | None) -> list[Array] | None:
-    return None if a is None else [a]
 
 
 def _update(

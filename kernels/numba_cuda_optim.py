@@ -15,6 +15,7 @@ from numba import cuda
 
 from tinymed.kernels import numpy_optim
 from tinymed.kernels.numba_cuda_device import Array, for_each, on_device, to_device
+from tinymed.kernels.reference_optim import each_parameter
 
 
 @cuda.jit
@@ -75,10 +76,11 @@ def _in_place(step: Callable) -> Callable:
     """hosted() for what changes its arguments: all arrays but the gradient, the second, are copied back."""
     other = getattr(numpy_optim, step.__name__)
 
+    @each_parameter
     @wraps(step)
     def run(*args: Any) -> None:
         if not on_device(args[0]) and args[0].dtype.char not in "fd":
-            return other(*args)
+            return other(*([a] if isinstance(a, np.ndarray) else a for a in args))
         copies = [to_device(a) for a in args]
         step(*copies)
         for k, (a, copy) in enumerate(zip(args, copies)):
@@ -148,5 +150,8 @@ def rmsprop_step(
 
 
 @_in_place
-def adagrad_step(p: Array, g: Array, s: Array, lr: float, eps: float, weight_decay: float) -> None:
-    for_each(p.size, _adagrad, *_lines(p, g, s), *map(p.dtype.type, (lr, eps, weight_decay)))
+def adagrad_step(
+    p: Array, g: Array, s: Array, step: int, lr: float, lr_decay: float, eps: float, weight_decay: float
+) -> None:
+    rate = lr / (1 + (step - 1) * lr_decay)
+    for_each(p.size, _adagrad, *_lines(p, g, s), *map(p.dtype.type, (rate, eps, weight_decay)))

@@ -9,9 +9,12 @@ import math
 
 import numpy as np
 
+from tinymed.kernels.reference_optim import each_parameter
+
 Array = np.ndarray
 
 
+@each_parameter
 def sgd_step(
     p: Array,
     g: Array,
@@ -35,6 +38,7 @@ def sgd_step(
     p -= lr * g
 
 
+@each_parameter
 def adam_step(
     p: Array,
     g: Array,
@@ -68,6 +72,7 @@ def adam_step(
     p -= t
 
 
+@each_parameter
 def rmsprop_step(
     p: Array,
     g: Array,
@@ -99,10 +104,13 @@ def rmsprop_step(
         p -= lr * b
 
 
-def adagrad_step(p: Array, g: Array, s: Array, lr: float, eps: float, weight_decay: float) -> None:
+@each_parameter
+def adagrad_step(
+    p: Array, g: Array, s: Array, step: int, lr: float, lr_decay: float, eps: float, weight_decay: float
+) -> None:
     if weight_decay:
         g = g + weight_decay * p
     s += g * g
     spread = np.sqrt(s)
     spread += eps
-    p -= lr * g / spread
+    p -= lr / (1 + (step - 1) * lr_decay) * g / spread

@@ -1,17 +1,35 @@
 """Optimiser updates as their formulas, one number at a time, in place on the parameter p and its state.
 
 g is the gradient ∂L/∂p, η the learning rate lr, λ the weight decay.
+
+A step is called for all parameters at once, adam_step([p, …], [g, …], [m, …], [v, …], [t, …], lr, …), all of one
+number type: fast backends run through them as if they were one. Here it goes one parameter after the other.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
 
 
+def each_parameter(step: Callable[..., None]) -> Callable[..., None]:
+    """The step of one parameter, made one for all: of each list it takes an entry, of all else the whole."""
+
+    @wraps(step)
+    def steps(ps: list[Array], *args: Any) -> None:
+        for k, p in enumerate(ps):
+            step(p, *(a[k] if isinstance(a, list) else a for a in args))
+
+    return steps
+
+
+@each_parameter
 def sgd_step(
     p: Array,
     g: Array,
@@ -35,6 +53,7 @@ def sgd_step(
         p[i] = p[i] - lr * d
 
 
+@each_parameter
 def adam_step(
     p: Array,
     g: Array,
@@ -64,6 +83,7 @@ def adam_step(
         p[i] = p[i] - lr * m_hat / (math.sqrt(v_hat) + eps)
 
 
+@each_parameter
 def rmsprop_step(
     p: Array,
     g: Array,
@@ -95,8 +115,15 @@ def rmsprop_step(
         p[i] = p[i] - lr * d
 
 
-def adagrad_step(p: Array, g: Array, s: Array, lr: float, eps: float, weight_decay: float) -> None:
-    """s ← s + d²;  p ← p − η·d / (√s + ε), d = g + λ·p        (Duchi, Hazan and Singer 2011)"""
+@each_parameter
+def adagrad_step(
+    p: Array, g: Array, s: Array, step: int, lr: float, lr_decay: float, eps: float, weight_decay: float
+) -> None:
+    """s ← s + d²;  p ← p − η·d / (√s + ε), d = g + λ·p        (Duchi, Hazan and Singer 2011)
+
+    η = lr / (1 + (t − 1)·lr_decay), t the number of the step from 1.
+    """
+    lr = lr / (1 + (step - 1) * lr_decay)
     for i in np.ndindex(p.shape):
         d = g[i] + weight_decay * p[i]
         s[i] = s[i] + d * d

@@ -67,11 +67,11 @@ def _gru() -> None:
 
 
 def _optimisers() -> None:
-    p, g, m, v = (_a(8) for _ in range(4))
-    kernels.sgd_step(p, g, m, False, 0.1, 0.9, 0.0, 0.0, False)
-    kernels.adam_step(p, g, m, v, 1, 0.1, 0.9, 0.99, 1e-8, 0.0, False)
+    p, g, m, v = ([_a(8)] for _ in range(4))
+    kernels.sgd_step(p, g, m, [False], 0.1, 0.9, 0.0, 0.0, False)
+    kernels.adam_step(p, g, m, v, [1], 0.1, 0.9, 0.99, 1e-8, 0.0, False)
     kernels.rmsprop_step(p, g, v, None, None, 0.1, 0.9, 1e-8, 0.0, 0.0)
-    kernels.adagrad_step(p, g, v, 0.1, 1e-8, 0.0)
+    kernels.adagrad_step(p, g, v, [1], 0.1, 0.0, 1e-8, 0.0)
 
 
 KERNELS: dict[str, Callable[[], None]] = {

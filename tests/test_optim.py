@@ -10,7 +10,7 @@ import pytest
 
 import tinymed
 from tinymed import kernels, nn, optim
-from tinymed.kernels import numpy_optim, reference_optim
+from tinymed.kernels import numba_optim, numpy_optim, reference_optim
 
 OPTIONS = [
     ("SGD", {"lr": 0.1}),
@@ -104,33 +104,58 @@ def test_a_state_goes_on_where_it_stood(name, options):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-9)
 
 
-def test_kernels_agree_with_their_plain_loops():
+STEPS = [  # kernel, states (None for one that is not kept), the rest; one entry of a list for each parameter
+    ("sgd_step", "b", [None, [True] * 4, 0.1, 0.0, 0.0, 0.1, False]),
+    ("sgd_step", "b", [[True, False, True, False], 0.1, 0.9, 0.5, 0.1, False]),
+    ("sgd_step", "b", [[False] * 4, 0.1, 0.9, 0.0, 0.0, True]),
+    ("adam_step", "mv", [[1, 2, 3, 1], 0.1, 0.9, 0.999, 1e-8, 0.1, False]),
+    ("adam_step", "mv", [[7] * 4, 0.1, 0.9, 0.999, 1e-8, 0.1, True]),
+    ("rmsprop_step", "v", [None, None, 0.1, 0.9, 1e-8, 0.1, 0.0]),
+    ("rmsprop_step", "vnb", [0.1, 0.9, 1e-8, 0.1, 0.5]),
+    ("adagrad_step", "s", [[1, 2, 3, 4], 0.1, 0.5, 1e-8, 0.1]),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("module", [numpy_optim, numba_optim])
+@pytest.mark.parametrize(("name", "states", "rest"), STEPS)
+def test_kernels_agree_with_their_plain_loops(name, states, rest, module, order, dtype):
     rng = np.random.default_rng(5)
+    shapes = (3, 2), (), (60, 300), (7,)  # the third is walked in two tasks, of which the second has the last one too
 
-    def arrays(n, shape=(3, 2)):  # positive, as second moments are; not contiguous
-        return [np.asfortranarray(rng.uniform(0.5, 1.5, shape)) for _ in range(n)]
+    def row(low):
+        return [np.array(rng.uniform(low, 1.5, shape), dtype, order=order) for shape in shapes]
 
-    cases = [
-        ("sgd_step", arrays(2), [None, True, 0.1, 0.0, 0.0, 0.1, False]),
-        ("sgd_step", arrays(3), [True, 0.1, 0.9, 0.5, 0.1, False]),
-        ("sgd_step", arrays(3), [False, 0.1, 0.9, 0.5, 0.1, False]),
-        ("sgd_step", arrays(3), [False, 0.1, 0.9, 0.0, 0.0, True]),
-        ("adam_step", arrays(4), [1, 0.1, 0.9, 0.999, 1e-8, 0.1, False]),
-        ("adam_step", arrays(4), [7, 0.1, 0.9, 0.999, 1e-8, 0.1, True]),
-        ("rmsprop_step", arrays(3), [None, None, 0.1, 0.9, 1e-8, 0.1, 0.0]),
-        ("adagrad_step", arrays(3), [0.1, 1e-8, 0.1]),
-    ]
-    p, g, v, mean, b = arrays(5)
-    cases.append(("rmsprop_step", [p, g, v + 4, mean, b], [0.1, 0.9, 1e-8, 0.1, 0.5]))
-    for name, given, rest in cases:
-        results = []
-        for module in (numpy_optim, reference_optim):
-            mine = [a.copy(order="F") for a in given]
-            getattr(module, name)(*mine, *rest)
-            results.append(mine)
-            np.testing.assert_array_equal(mine[1], given[1], f"{name} wrote into the gradient")
-        for fast, plain in zip(*results):
-            np.testing.assert_allclose(fast, plain, rtol=1e-13)
+    given = [row(-1.5), row(-1.5)] + [row(0.5) for _ in states if rest[0] is not None or name != "sgd_step"]
+    if states == "vnb":
+        for v in given[2]:
+            v += 4  # more than the square of the mean, as it is
+    results = []
+    for steps in (module, reference_optim):
+        mine = [[a.copy(order="K") for a in arrays] for arrays in given]
+        getattr(steps, name)(*mine, *rest)
+        results.append(mine)
+        for a, b in zip(mine[1], given[1]):
+            np.testing.assert_array_equal(a, b, f"{name} wrote into the gradient")
+    for fast, plain in zip(*results):
+        for a, b in zip(fast, plain):
+            np.testing.assert_allclose(a, b, rtol=1e-12 if dtype == np.float64 else 1e-4, atol=1e-6)
+
+
+def test_one_launch_for_a_model(monkeypatch):
+    launches = []
+    launch = numba_optim.launch
+    monkeypatch.setattr(numba_optim, "launch", lambda *args: (launches.append(args), launch(*args)))
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    optimizer = optim.Adam(net.parameters())
+    with kernels.use_backend("numba"):
+        net(tinymed.ones(5, 3)).sum().backward()
+        optimizer.step()
+        net[0].bias.grad = None  # one sits out a step, and counts for itself
+        optimizer.step()
+        assert len(launches) == 2
+    assert [optimizer.state[p]["step"] for p in net.parameters()] == [2, 1, 2, 2]
 
 
 def test_groups_have_options_of_their_own():
@@ -246,7 +271,7 @@ def test_states_and_gradients_that_do_not_fit():
     p = leaf(3)
     optimizer = optim.Adam([p])
     p.grad = tinymed.ones(2)
-    with pytest.raises(ValueError, match=r"gradient of float32 \(2,\) does not fit its parameter of float32 \(3,\)"):
+    with pytest.raises(ValueError, match=r"of float32 \(2,\) on cpu does not fit its parameter of float32 \(3,\)"):
         optimizer.step()
     p.grad = tinymed.ones(3)
     optimizer.step()

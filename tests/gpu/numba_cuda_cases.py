@@ -181,7 +181,7 @@ STEPS = [  # name, arrays besides p and g (0: None), what follows
     ("adam_step", 2, (3, 0.1, 0.9, 0.999, 1e-8, 0.01, True)),
     ("rmsprop_step", 1, (0.1, 0.9, 1e-8, 0.01, 0.0)),
     ("rmsprop_step", 3, (0.1, 0.9, 1e-8, 0.01, 0.9)),
-    ("adagrad_step", 1, (0.1, 1e-8, 0.01)),
+    ("adagrad_step", 1, (3, 0.1, 0.5, 1e-8, 0.01)),
 ]
 
 
@@ -195,13 +195,13 @@ def optimisers():
             if len(ours) == 5 and ours[3] is not None:
                 ours[3] = ours[3] / 4  # the mean: its square is below the mean square
             theirs = [None if a is None else a.copy() for a in ours]
-            getattr(backend, name)(*ours, *rest)
-            getattr(reference, name)(*theirs, *rest)
+            for module, arrays in ((backend, ours), (reference, theirs)):
+                getattr(module, name)(*(None if a is None else [a] for a in arrays), *rest)
             for a, b in zip(ours, theirs):
                 agree(f"{name} {rest}", a, b)
     p, q, g = (np.array(v) for v in (2.0, 2.0, 3.0))  # a parameter that is one number
-    backend.sgd_step(p, g, None, True, 0.1, 0.0, 0.0, 0.0, False)
-    reference.sgd_step(q, g, None, True, 0.1, 0.0, 0.0, 0.0, False)
+    backend.sgd_step([p], [g], None, [True], 0.1, 0.0, 0.0, 0.0, False)
+    reference.sgd_step([q], [g], None, [True], 0.1, 0.0, 0.0, 0.0, False)
     agree("sgd_step of a number", p, q)
 
 
@@ -211,7 +211,7 @@ def arrays_on_the_device():
     assert numba_cuda_device.on_device(y), f"{type(y)} came back"
     agree("matmul on the device", y.copy_to_host(), reference.matmul(a, b))
     z = cuda.to_device(np.zeros((3, 2), np.float32))
-    backend.sgd_step(z, y, None, True, 1.0, 0.0, 0.0, 0.0, False)
+    backend.sgd_step([z], [y], None, [True], 1.0, 0.0, 0.0, 0.0, False)
     agree("sgd_step on the device", z.copy_to_host(), -reference.matmul(a, b))
     with pytest.raises(ValueError, match=r"array \(3, 2\) on the device is not contiguous"):
         backend.matmul(cuda.to_device(a)[:, ::2], b)

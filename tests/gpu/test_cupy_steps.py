@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -28,7 +29,9 @@ class Device:
         return np.square(x, out=x)  # of no axes, it stays an array
 
     def put(self, args):
-        return [self.cupy.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
+        """Arrays to the device, also those in lists."""
+        put = {list: self.put, np.ndarray: self.cupy.asarray}
+        return [put.get(type(a), lambda a: a)(a) for a in args]
 
     def close(self, got, want):
         tolerance = 1e-11 if self.dtype == np.float64 else 3e-5
@@ -45,12 +48,13 @@ class Device:
 
     def changes(self, kernel, *args):
         """The same for a kernel that writes to its arguments."""
-        on_device, here = self.put(args), [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        on_device, here = self.put(args), copy.deepcopy(args)
         kernel(*on_device)
         getattr(reference, kernel.__name__)(*here)
-        for a, b in zip(on_device, here, strict=True):
-            if isinstance(b, np.ndarray):
-                self.close(a, b)
+        for arrays, wanted in zip(on_device, here, strict=True):
+            for a, b in zip(arrays, wanted, strict=True) if isinstance(wanted, list) else ():
+                if isinstance(b, np.ndarray):
+                    self.close(a, b)
 
 
 @pytest.fixture(params=DTYPES, ids=["float32", "float64"])
@@ -166,12 +170,12 @@ def draws(request, device):
 @pytest.mark.parametrize("options", SGD)
 def test_sgd_step(device, draws, options, first):
     p, g, b = draws(3)
-    device.changes(cupy_optim.sgd_step, p, g, b if options[0] else None, first, 0.1, *options)
+    device.changes(cupy_optim.sgd_step, [p], [g], [b] if options[0] else None, [first], 0.1, *options)
 
 
 @pytest.mark.parametrize(("step", "beta1", "beta2", "decay", "decoupled"), ADAM)
 def test_adam_step(device, draws, step, beta1, beta2, decay, decoupled):
-    device.changes(cupy_optim.adam_step, *draws(4), step, 0.1, beta1, beta2, 1e-3, decay, decoupled)
+    device.changes(cupy_optim.adam_step, *([a] for a in draws(4)), [step], 0.1, beta1, beta2, 1e-3, decay, decoupled)
 
 
 @pytest.mark.parametrize("centered", [True, False])
@@ -179,17 +183,17 @@ def test_adam_step(device, draws, step, beta1, beta2, decay, decoupled):
 def test_rmsprop_step(device, draws, momentum, centered):
     p, g, v, mean, b = draws(5)
     v += mean**2  # as it is where mean is the mean of what v squares
-    states = v, mean if centered else None, b if momentum else None
-    device.changes(cupy_optim.rmsprop_step, p, g, *states, 0.1, 0.99, 1e-2, 0.1, momentum)
+    states = [v], [mean] if centered else None, [b] if momentum else None
+    device.changes(cupy_optim.rmsprop_step, [p], [g], *states, 0.1, 0.99, 1e-2, 0.1, momentum)
 
 
 def test_adagrad_step(device, draws):
-    device.changes(cupy_optim.adagrad_step, *draws(3), 0.1, 1e-10, 0.1)
+    device.changes(cupy_optim.adagrad_step, *([a] for a in draws(3)), [3], 0.1, 0.5, 1e-10, 0.1)
 
 
 def test_memory_in_any_order(device):
     p, g, m, v = any_order(device, 3, 5), any_order(device, 3, 5), device.normal(3, 5), device.squares(5, 3).T
-    device.changes(cupy_optim.adam_step, p, g, m, v, 2, 0.1, 0.9, 0.999, 1e-3, 0.1, False)
+    device.changes(cupy_optim.adam_step, [p], [g], [m], [v], [2], 0.1, 0.9, 0.999, 1e-3, 0.1, False)
 
 
 def test_one_launch_for_all_parameters(device, monkeypatch):
@@ -200,10 +204,9 @@ def test_one_launch_for_all_parameters(device, monkeypatch):
     rows = [[device.squares(*shape) for shape in shapes] for _ in range(4)]
     on_device = [device.put(row) for row in rows]
     options = 0.1, 0.9, 0.999, 1e-3, 0.1, True
-    cupy_optim.adam_all(*on_device, made, *options)
+    cupy_optim.adam_step(*on_device, made, *options)
     assert len(launches) == 1
-    for *arrays, step in zip(*rows, made):
-        reference.adam_step(*arrays, step, *options)
+    reference.adam_step(*rows, made, *options)
     for got, want in zip(on_device, rows):
         for a, b in zip(got, want):
             device.close(a, b)
@@ -211,9 +214,9 @@ def test_one_launch_for_all_parameters(device, monkeypatch):
 
 def test_no_parameters_are_no_launch(device, monkeypatch):
     monkeypatch.setattr(cupy_optim, "run", None)
-    cupy_optim.adagrad_all([], [], [], 0.1, 1e-10, 0.0)
+    cupy_optim.adagrad_step([], [], [], [], 0.1, 0.0, 1e-10, 0.0)
     empty = device.put([device.normal(0, 3)])
-    cupy_optim.adagrad_all(empty, empty, empty, 0.1, 1e-10, 0.0)
+    cupy_optim.adagrad_step(empty, empty, empty, [1], 0.1, 0.0, 1e-10, 0.0)
 
 
 @pytest.mark.parametrize("wrong", ["shape", "dtype", "another parameter's dtype"])
@@ -224,10 +227,10 @@ def test_arrays_that_are_not_alike_are_refused(device, wrong):
     g = {"shape": g[:3], "dtype": g.astype(other)}.get(wrong, g)
     ps, gs = device.put([p, second[0]]), device.put([g, second[1]])
     with pytest.raises(ValueError, match=r"^sgd: a gradient and its parameter .* one number type"):
-        cupy_optim.sgd_all(ps, gs, None, [True, True], 0.1, 0.0, 0.0, 0.0, False)
+        cupy_optim.sgd_step(ps, gs, None, [True, True], 0.1, 0.0, 0.0, 0.0, False)
 
 
 def test_a_list_too_short_is_refused(device):
     ps = device.put([device.normal(4), device.normal(4)])
     with pytest.raises(ValueError, match="longer"):
-        cupy_optim.sgd_all(ps, ps[:1], None, [True, True], 0.1, 0.0, 0.0, 0.0, False)
+        cupy_optim.sgd_step(ps, ps[:1], None, [True, True], 0.1, 0.0, 0.0, 0.0, False)

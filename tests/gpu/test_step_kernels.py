@@ -100,8 +100,8 @@ RATES = 0.1, 0.01  # of the two groups
 )
 def test_sgd(run, normal, momentum, dampening, weight_decay, nesterov):
     def oracle(p, g, s, t, group):
-        b = s[0] if momentum else None
-        reference.sgd_step(p, g, b, t == 1, RATES[group], momentum, dampening, weight_decay, nesterov)
+        b = s[:1] if momentum else None
+        reference.sgd_step([p], [g], b, [t == 1], RATES[group], momentum, dampening, weight_decay, nesterov)
 
     options = [(lr, momentum, 1 - dampening, weight_decay, nesterov) for lr in RATES]
     check_steps(run, normal, "sgd", options, (momentum > 0, False, False), oracle)
@@ -111,7 +111,7 @@ def test_sgd(run, normal, momentum, dampening, weight_decay, nesterov):
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.5)])
 def test_adam(run, normal, betas, weight_decay, decoupled):
     def oracle(p, g, s, t, group):
-        reference.adam_step(p, g, *s[:2], t, RATES[group], *betas, 1e-8, weight_decay, decoupled)
+        reference.adam_step([p], [g], *([a] for a in s[:2]), [t], RATES[group], *betas, 1e-8, weight_decay, decoupled)
 
     factors = [f for b in betas for f in (b, 1 - b, math.log(b) if b else -math.inf)]
     options = [(lr, *factors, 1e-8, weight_decay, decoupled) for lr in RATES]
@@ -124,7 +124,8 @@ def test_adam(run, normal, betas, weight_decay, decoupled):
 )
 def test_rmsprop(run, normal, weight_decay, momentum, centered):
     def oracle(p, g, s, t, group):
-        reference.rmsprop_step(p, g, *s, RATES[group], 0.99, 1e-3, weight_decay, momentum)
+        states = (a if a is None else [a] for a in s)
+        reference.rmsprop_step([p], [g], *states, RATES[group], 0.99, 1e-3, weight_decay, momentum)
 
     options = [(lr, 0.99, 1 - 0.99, 1e-3, weight_decay, momentum, centered) for lr in RATES]
     check_steps(run, normal, "rmsprop", options, (True, centered, momentum > 0), oracle)
@@ -133,8 +134,7 @@ def test_rmsprop(run, normal, weight_decay, momentum, centered):
 @pytest.mark.parametrize(("weight_decay", "lr_decay"), [(0, 0), (0.1, 0.5)])
 def test_adagrad(run, normal, weight_decay, lr_decay):
     def oracle(p, g, s, t, group):
-        lr = RATES[group] / (1 + (t - 1) * lr_decay)
-        reference.adagrad_step(p, g, s[0], lr, 1e-10, weight_decay)
+        reference.adagrad_step([p], [g], s[:1], [t], RATES[group], lr_decay, 1e-10, weight_decay)
 
     options = [(lr, lr_decay, 1e-10, weight_decay) for lr in RATES]
     check_steps(run, normal, "adagrad", options, (True, False, False), oracle)

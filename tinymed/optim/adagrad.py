@@ -37,9 +37,18 @@ class Adagrad(Optimizer):
         defaults = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
         super().__init__(params, {**defaults, "initial_accumulator_value": initial_accumulator_value})
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if not state:
-            state.update(step=0, sum=Tensor(np.full_like(p, group["initial_accumulator_value"])))
-        state["step"] += 1
-        lr = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        kernels.adagrad_step(p, g, state["sum"].array, lr, group["eps"], group["weight_decay"])
+    def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        for p, state in zip(ps, states):
+            if not state:
+                state.update(step=0, sum=Tensor(np.full_like(p, group["initial_accumulator_value"])))
+            state["step"] += 1
+        kernels.adagrad_step(
+            ps,
+            gs,
+            [state["sum"].array for state in states],
+            [state["step"] for state in states],
+            group["lr"],
+            group["lr_decay"],
+            group["eps"],
+            group["weight_decay"],
+        )

@@ -31,16 +31,17 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if not state:
-            state.update(step=0, exp_avg=Tensor(np.zeros_like(p)), exp_avg_sq=Tensor(np.zeros_like(p)))
-        state["step"] += 1
+    def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        for p, state in zip(ps, states):
+            if not state:
+                state.update(step=0, exp_avg=Tensor(np.zeros_like(p)), exp_avg_sq=Tensor(np.zeros_like(p)))
+            state["step"] += 1
         kernels.adam_step(
-            p,
-            g,
-            state["exp_avg"].array,
-            state["exp_avg_sq"].array,
-            state["step"],
+            ps,
+            gs,
+            [state["exp_avg"].array for state in states],
+            [state["exp_avg_sq"].array for state in states],
+            [state["step"] for state in states],
             group["lr"],
             *group["betas"],
             group["eps"],

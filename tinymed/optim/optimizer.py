@@ -16,7 +16,7 @@ from tinymed.tensor import Tensor
 
 
 class Optimizer:
-    """Base of all optimisers: `step()` calls `update` for every parameter that has a gradient.
+    """Base of all optimisers: `step()` calls `update` for a group's parameters that have a gradient.
 
     params    Tensors, or dictionaries {"params": Tensors, option: value} where groups differ in their options
     defaults  the options of a group that does not say otherwise
@@ -76,20 +76,20 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        batches = [(params, group) for group in self.param_groups for params in _alike(group["params"])]
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
-            for p, group in ((p, g) for g in self.param_groups for p in g["params"]):
-                if p.grad is None:
-                    continue
-                if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
-                    raise ValueError(
-                        f"a gradient of {p.grad.dtype} {p.grad.shape} does not fit its parameter of {p.dtype} {p.shape}"
-                    )
-                self.update(p.array, p.grad.array, self.state[p], group)
-                p._version[0] += 1  # a graph made before is stale now
+            for params, group in batches:
+                gs = [p.grad.array for p in params if p.grad is not None]
+                self.update([p.array for p in params], gs, [self.state[p] for p in params], group)
+                for p in params:
+                    p._version[0] += 1  # a graph made before is stale now
         return loss
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change one parameter in place, by its gradient, its own state and its group's options."""
+    def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        """Change parameters in place, each by its gradient and its own state, all by their group's options.
+
+        ps, gs: arrays of one number type on one device, at least one; a gradient is of its parameter's shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -138,6 +138,18 @@ class Optimizer:
             lines.append(f"Parameter Group {k}")
             lines += [f"    {option}: {group[option]}" for option in sorted(group) if option != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _alike(params: list[Tensor]) -> list[list[Tensor]]:
+    """Those that have a gradient, a list for each number type and device. Raises ValueError where one does not fit."""
+    kinds: dict[tuple, list[Tensor]] = defaultdict(list)
+    for p in params:
+        if (g := p.grad) is not None:
+            if g.shape != p.shape or g.dtype != p.dtype or g.device != p.device:
+                ours, theirs = (f"{t.dtype} {t.shape} on {t.device}" for t in (p, g))
+                raise ValueError(f"a gradient of {theirs} does not fit its parameter of {ours}")
+            kinds[p.dtype, p.device].append(p)
+    return list(kinds.values())
 
 
 def _copied(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:

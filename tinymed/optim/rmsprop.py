@@ -39,19 +39,20 @@ class RMSprop(Optimizer):
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "momentum": momentum, "centered": centered})
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        kept = ["square_avg"]
-        kept += ["grad_avg"] if group["centered"] else []
-        kept += ["momentum_buffer"] if group["momentum"] else []
-        for name in kept:
-            if name not in state:
-                state[name] = Tensor(np.zeros_like(p))
+    def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        def kept(name: str) -> list:
+            """The arrays of that name in the states, at first 0"""
+            for p, state in zip(ps, states):
+                if name not in state:
+                    state[name] = Tensor(np.zeros_like(p))
+            return [state[name].array for state in states]
+
         kernels.rmsprop_step(
-            p,
-            g,
-            state["square_avg"].array,
-            state["grad_avg"].array if group["centered"] else None,
-            state["momentum_buffer"].array if group["momentum"] else None,
+            ps,
+            gs,
+            kept("square_avg"),
+            kept("grad_avg") if group["centered"] else None,
+            kept("momentum_buffer") if group["momentum"] else None,
             group["lr"],
             group["alpha"],
             group["eps"],

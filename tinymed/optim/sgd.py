@@ -42,16 +42,19 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs momentum above 0 and dampening 0")
         super().add_param_group(param_group)
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        first = "momentum_buffer" not in state
-        if group["momentum"] and first:
-            state["momentum_buffer"] = Tensor(np.empty_like(p))
-        buffer = state["momentum_buffer"].array if group["momentum"] else None
+    def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        buffers, firsts = None, [False] * len(ps)
+        if group["momentum"]:
+            firsts = ["momentum_buffer" not in state for state in states]
+            for p, state in zip(ps, states):
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = Tensor(np.empty_like(p))
+            buffers = [state["momentum_buffer"].array for state in states]
         kernels.sgd_step(
-            p,
-            g,
-            buffer,
-            first,
+            ps,
+            gs,
+            buffers,
+            firsts,
             group["lr"],
             group["momentum"],
             group["dampening"],
