@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
-from importlib import metadata
 
 from tinymed.kernels.cupy_conv import (
     conv2d,
@@ -46,5 +45,5 @@ def available() -> tuple[bool, str]:
         cupy.RawKernel('extern "C" __global__ void nothing() {}', "nothing").compile()
         name = cupy.cuda.runtime.getDeviceProperties(0)["name"]
     except Exception as error:  # a library that CuPy needs: which one, only it knows
-        return False, f"CuPy {metadata.version('cupy')} cannot be used: {error}; {CURE}"
+        return False, f"CuPy cannot be used: {error}; {CURE}"
     return True, f"CuPy {cupy.__version__}, {name.decode() if isinstance(name, bytes) else name}"

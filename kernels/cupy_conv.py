@@ -27,6 +27,7 @@ from tinymed.kernels.cupy_launch import (
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair
 
 ROWS = 128  # of the product that a block of conv.cu computes
+LONGEST = 65000  # that conv.cuh's Milometer counts: it divides n by d rightly while n · d < 2³²
 STEP, STAGES = 16, 3  # k between two barriers, and how many such steps shared memory holds
 
 
@@ -41,7 +42,7 @@ def _conv2d(x: Array, w: Array, b: Array | None, s: ConvShape) -> Array:
     y = _empty((s.N, s.OH, s.OW, s.O), real)
     if b is not None:
         b = _contiguous(b)
-    if not _on_tensor_cores(s, real):
+    if not on_tensor_cores(s, real, s.C // s.G):
         args = _sizes(s), x, w, b, real(-inf), real(inf), y
         run("conv_simple", "conv2d_simple", grid_of(y.size), (BLOCK,), *args, dtype=real)
         return y
@@ -55,7 +56,7 @@ def conv2d_input_grad(g: Array, w: Array, s: ConvShape) -> Array:
     """g (N,O,OH,OW), spread back through w over the windows → (N,C,H,W)"""
     real, g, w = number(g.dtype, "conv2d_input_grad"), last(g), _contiguous(w)
     gx, phases = _empty((s.N, s.H, s.W, s.C), real), s.G * s.SH * s.SW
-    if not _on_tensor_cores(s, real) or phases > MOST:
+    if not on_tensor_cores(s, real, s.O // s.G) or phases > MOST:
         run("conv_simple", "conv2d_input_grad_simple", grid_of(gx.size), (BLOCK,), _sizes(s), g, w, gx, dtype=real)
         return first(gx)
     rows = s.N * blocks(s.H, s.SH) * blocks(s.W, s.SW)
@@ -72,7 +73,7 @@ def conv2d_weight_grad(x: Array, g: Array, s: ConvShape) -> Array:
     """
     real, x, g = number(x.dtype, "conv2d_weight_grad"), last(x), last(g)
     gw, pixels = _empty(s.w, real), s.N * s.OH * s.OW
-    if not _on_tensor_cores(s, real):
+    if not on_tensor_cores(s, real, max(s.OH, s.OW)):
         slices = max(1, min(blocks(RESIDENT * BLOCK, gw.size), blocks(pixels, 32)))
         part, cut = _empty((slices, gw.size), real), (_sizes(s), np.int32(slices))
         run("conv_simple", "conv2d_weight_grad_simple", grid_of(part.size), (BLOCK,), *cut, x, g, part, dtype=real)
@@ -162,10 +163,13 @@ def _sizes(s: ConvShape) -> np.ndarray:
     return sizes(s)
 
 
-def _on_tensor_cores(s: ConvShape, real: type) -> bool:
-    """A depthwise convolution, a channel in or out to a group, leaves a product of matrices nothing to use twice."""
+def on_tensor_cores(s: ConvShape, real: type, count: int) -> bool:
+    """Whether conv.cu computes this; `count` is the longest of what its sums run over, but the kernel.
+
+    A depthwise convolution, a channel in or out to a group, leaves a product of matrices nothing to use twice.
+    """
     depthwise = s.G > 1 and min(s.C, s.O) == s.G
-    return real is np.float32 and not depthwise and s.G <= MOST and tf32()
+    return real is np.float32 and not depthwise and count < LONGEST and s.G <= MOST and tf32()
 
 
 def _product(
@@ -191,6 +195,8 @@ def _vector(a: Array, channels: int) -> int:
 
 def _packed(w: Array, s: ConvShape, turned: int, macros: dict[str, int]) -> Array:
     """w (O,C/G,KH,KW) → (O,KH,KW,C/G), or turned for the input gradient → (C,KH,KW,O/G)"""
+    if not turned and s.KH == s.KW == 1 and w.data.ptr % 16 == 0:
+        return w
     out = _empty((w.size,), w.dtype)
     run("conv", "conv2d_pack", grid_of(w.size), (BLOCK,), _sizes(s), np.int32(turned), w, out, **macros)
     return out

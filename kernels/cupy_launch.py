@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinymed.kernels import cupy_graph
+
 Array = Any  # cupy.ndarray
 BLOCK = 256  # threads
 RESIDENT = 264  # blocks that keep an H100 busy: two on each of its 132 multiprocessors
 MOST = 65535  # blocks along y or z
+NULL = np.uint64(0)  # CuPy passes no None
 GIVEN = 48 << 10  # bytes of dynamic shared memory that a kernel has unasked
 REALS = {"f": {}, "d": {"REAL": "double"}}  # by dtype.char
 
@@ -56,6 +59,8 @@ def run(
     """
     import cupy
 
+    if cupy_graph.replaying():
+        return  # it is in the graph
     for k, arg in enumerate(args):
         if isinstance(arg, cupy.ndarray):
             _check(f"{name}, argument {k}", arg, dtype)
@@ -63,7 +68,7 @@ def run(
             cure = f"np.{'float' if type(arg) is float else 'int'}32({arg})"
             raise TypeError(f"{name}, argument {k}: a Python {type(arg).__name__} has no width in C; pass {cure}")
     kernel = _kernel(source, name, np.dtype(dtype), shared, tuple(sorted(macros.items())))
-    kernel(grid, block, args, shared_mem=shared)
+    kernel(grid, block, tuple(NULL if arg is None else arg for arg in args), shared_mem=shared)
 
 
 def _check(name: str, array: Array, dtype: Any) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tinymed.kernels import cupy_graph
 from tinymed.kernels.cupy_launch import BLOCK, Array, first, grid_of, last, run, sizes
 from tinymed.kernels.shapes import PoolShape
+
+_kept: dict[tuple, Array] = {}  # counts of windows
 
 
 def max_pool2d(x: Array, s: PoolShape) -> tuple[Array, Array]:
@@ -64,4 +67,9 @@ def _cells(where: Array) -> dict[str, str]:
 def _counts(count: Any, dtype: np.dtype) -> tuple[Array, np.int32]:
     import cupy
 
-    return cupy.ascontiguousarray(cupy.asarray(count, dtype)), np.int32(count.size)
+    if isinstance(count, np.ndarray):  # the same few at every call: they stay there
+        key = count.astype(dtype).tobytes(), dtype.char, cupy.cuda.runtime.getDevice()
+        if key not in _kept:
+            _kept[key] = cupy_graph.upload(np.frombuffer(key[0], dtype))
+        return _kept[key], np.int32(count.size)
+    return cupy.ascontiguousarray(count, dtype), np.int32(count.size)

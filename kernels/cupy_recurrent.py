@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.kernels.cupy_launch import BLOCK, Array, grid_of, run
+from tinymed.kernels.cupy_matmul import matmul
 
 
 def rnn(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, nonlinearity: str) -> Array:
@@ -20,7 +21,7 @@ def rnn(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array,
     relu = np.int32(nonlinearity == "relu")
     hs = _times(x, w_ih.T)  # W_ih·x_t, until the loop has passed
     for h_next in hs:
-        _cell("rnn_cell", h, relu, h_next, h @ w_hh.T, b_ih, b_hh, h_next)
+        _cell("rnn_cell", h, relu, h_next, matmul(h, w_hh.T), b_ih, b_hh, h_next)
         h = h_next
     return hs
 
@@ -36,7 +37,7 @@ def rnn_grad(
     da, dh = cupy.empty_like(hs), cupy.zeros(h0.shape, h0.dtype)
     for t in reversed(range(len(hs))):
         _cell("rnn_cell_grad", dh, relu, g[t], dh, hs[t], da[t])
-        dh = da[t] @ w_hh
+        dh = matmul(da[t], w_hh)
     return _times(da, w_ih), dh, _weight_grad(da, x), _weight_grad(da, _before(hs, h0)), da.sum((0, 1))
 
 
@@ -50,7 +51,7 @@ def lstm(
     gates = _times(x, w_ih.T)  # W_ih·x_t, until the loop has passed
     hs, cs = (cupy.empty((len(x), *h.shape), x.dtype) for _ in range(2))
     for a, h_next, c_next in zip(gates, hs, cs):
-        _cell("lstm_cell", h, a, h @ w_hh.T, b_ih, b_hh, c, a, c_next, h_next)
+        _cell("lstm_cell", h, a, matmul(h, w_hh.T), b_ih, b_hh, c, a, c_next, h_next)
         h, c = h_next, c_next
     return hs, cs, gates
 
@@ -76,7 +77,7 @@ def lstm_grad(
     for t in reversed(range(len(hs))):
         c_before = cs[t - 1] if t else c0
         _cell("lstm_cell_grad", dh, gh[t], gc[t], dh, gates[t], c_before, cs[t], dc, da[t])
-        dh = da[t] @ w_hh
+        dh = matmul(da[t], w_hh)
     return _times(da, w_ih), dh, dc, _weight_grad(da, x), _weight_grad(da, _before(hs, h0)), da.sum((0, 1))
 
 
@@ -91,7 +92,7 @@ def gru(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array)
     (T, N, _), H = x.shape, h.shape[1]
     hs, gates = (cupy.empty((T, N, size), x.dtype) for size in (H, 4 * H))
     for from_x, gates_t, h_next in zip(_times(x, w_ih.T), gates, hs):
-        _cell("gru_cell", h, from_x, h @ w_hh.T, b_ih, b_hh, h, gates_t, h_next)
+        _cell("gru_cell", h, from_x, matmul(h, w_hh.T), b_ih, b_hh, h, gates_t, h_next)
         h = h_next
     return hs, gates
 
@@ -107,7 +108,7 @@ def gru_grad(g: Array, x: Array, h0: Array, hs: Array, gates: Array, w_ih: Array
     for t in reversed(range(T)):
         h_before = hs[t - 1] if t else h0
         _cell("gru_cell_grad", dh, g[t], dh, gates[t], h_before, past, da_x[t], da_h[t])
-        dh = da_h[t] @ w_hh
+        dh = matmul(da_h[t], w_hh)
     gw_ih, gw_hh = _weight_grad(da_x, x), _weight_grad(da_h, _before(hs, h0))
     return _times(da_x, w_ih), dh + past, gw_ih, gw_hh, da_x.sum((0, 1)), da_h.sum((0, 1))
 
@@ -130,12 +131,12 @@ def _contiguous(*arrays: Array) -> list[Array]:
 
 def _times(a: Array, w: Array) -> Array:
     """(T,N,K) · (K,J) → (T,N,J), in one product of T·N rows"""
-    return (_flat(a) @ w).reshape(*a.shape[:2], w.shape[1])
+    return matmul(_flat(a), w).reshape(*a.shape[:2], w.shape[1])
 
 
 def _weight_grad(da: Array, x: Array) -> Array:
     """∂L/∂W = Σ_t Σ_n da ⊗ x, in one product"""
-    return _flat(da).T @ _flat(x)
+    return matmul(_flat(da).T, _flat(x))
 
 
 def _before(hs: Array, h0: Array) -> Array:

@@ -1,10 +1,12 @@
-"""Shared: an expression computed by tinymed and by PyTorch must agree; the `tinymed` command, run in a new folder."""
+"""Shared: an expression computed by tinymed and by PyTorch must agree; tables of all ops and layers; the command."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
+from pathlib import Path
 
 # a worker for each processor runs the tests: each computes with few threads, or they would wait for one another
 os.environ.setdefault("TINYMED_NUM_THREADS", "2")
@@ -21,6 +23,10 @@ import tinymed.nn.functional
 from tinymed.gradcheck import gradcheck
 
 TOLERANCE = {np.float64: 1e-6, np.float32: 1e-3}
+
+_spec = importlib.util.spec_from_file_location("cases", Path(__file__).with_name("cases.py"))
+_cases = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_cases)
 
 
 def _several(found):
@@ -68,6 +74,33 @@ def as_torch():
             assert gradcheck(lambda *xs: fn(tinymed, *xs), leaves)
 
     return check
+
+
+# ---------------------------------------------------------------- all that there is
+
+
+@pytest.fixture(scope="session")
+def cases():
+    """cases.py: OPS, LAYERS, LOSSES."""
+    return _cases
+
+
+@pytest.fixture(params=_cases.OPS)
+def op(request):
+    """(expression, *samples) of every op."""
+    return _cases.OPS[request.param]
+
+
+@pytest.fixture(params=_cases.LAYERS, ids=lambda row: row[0])
+def layer(request):
+    """(name, arguments, named arguments, the shape of x) of every layer that takes one tensor."""
+    return request.param
+
+
+@pytest.fixture(params=_cases.LOSSES, ids=lambda row: row[0])
+def loss(request):
+    """(name, named arguments, x, t) of every loss."""
+    return request.param
 
 
 # ---------------------------------------------------------------- the command

@@ -12,69 +12,6 @@ from tinymed import nn
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
 
-L, I, V = (3, 4, 9), (3, 4, 9, 8), (2, 4, 5, 6, 7)  # a signal, an image, a volume
-
-LAYERS = [
-    ("Linear", (5, 3), {}, (2, 4, 5)),
-    ("Linear", (5, 3), {"bias": False}, (5,)),
-    ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1}, L),
-    ("Conv1d", (4, 6, 3), {"padding": "same", "dilation": 2}, L),
-    ("Conv2d", (4, 6, (3, 2)), {"stride": (2, 1), "padding": (1, 0)}, I),
-    ("Conv2d", (4, 6, 3), {"groups": 2, "bias": False}, I),
-    ("Conv2d", (4, 6, 3), {"padding": "same", "dilation": (1, 2)}, I),
-    ("Conv2d", (4, 6, 3), {"padding": "valid"}, I[1:]),
-    ("Conv3d", (4, 6, (1, 2, 3)), {"padding": (0, 1, 1)}, V),
-    ("ConvTranspose1d", (4, 6, 3), {"stride": 2, "output_padding": 1}, L),
-    ("ConvTranspose2d", (4, 6, (2, 3)), {"stride": (2, 1), "padding": 1, "groups": 2}, I),
-    ("ConvTranspose2d", (4, 6, 3), {"stride": 3, "output_padding": (1, 2), "dilation": 2, "bias": False}, I),
-    ("ConvTranspose3d", (4, 2, 2), {"stride": 2, "padding": 1}, V),
-    ("MaxPool1d", (3,), {"stride": 2, "padding": 1}, L),
-    ("MaxPool2d", (2,), {}, I),
-    ("MaxPool2d", ((3, 2),), {"stride": (1, 2), "padding": (1, 0), "dilation": 2}, I),
-    ("MaxPool2d", (3,), {"stride": 2, "ceil_mode": True}, I),
-    ("MaxPool3d", (2,), {}, V),
-    ("AvgPool1d", (3,), {"padding": 1}, L),
-    ("AvgPool2d", (3, 2, 1), {"count_include_pad": False, "ceil_mode": True}, I),
-    ("AvgPool3d", ((1, 2, 3),), {}, V),
-    ("AdaptiveAvgPool1d", (4,), {}, L),
-    ("AdaptiveAvgPool2d", ((3, None),), {}, I),
-    ("AdaptiveAvgPool3d", (1,), {}, V),
-    ("AdaptiveMaxPool1d", (4,), {}, L),
-    ("AdaptiveMaxPool2d", ((2, 3),), {}, I),
-    ("AdaptiveMaxPool3d", ((2, 1, 3),), {}, V),
-    ("BatchNorm1d", (4,), {}, (6, 4)),
-    ("BatchNorm1d", (4,), {"momentum": None, "eps": 1e-3}, L),
-    ("BatchNorm2d", (4,), {"momentum": 0.3}, I),
-    ("BatchNorm2d", (4,), {"affine": False}, I),
-    ("BatchNorm2d", (4,), {"track_running_stats": False}, I),
-    ("BatchNorm3d", (4,), {}, V),
-    ("LayerNorm", ((9, 8),), {"eps": 1e-3}, I),
-    ("LayerNorm", (8,), {"bias": False}, I),
-    ("LayerNorm", (8,), {"elementwise_affine": False}, I),
-    ("GroupNorm", (2, 4), {}, I),
-    ("GroupNorm", (4, 4), {"affine": False}, L),
-    ("Flatten", (), {}, I),
-    ("Flatten", (1, 2), {}, I),
-    ("Unflatten", (1, (2, 2)), {}, I),
-    ("Identity", (1, 2), {"anything": 3}, L),
-    ("Upsample", (), {"scale_factor": 2.0}, I),
-    ("Upsample", ((4, 20),), {}, I),
-    ("ReLU", (), {}, L),
-    ("ReLU6", (), {}, L),
-    ("LeakyReLU", (0.2,), {}, L),
-    ("PReLU", (), {}, L),
-    ("PReLU", (4,), {}, I),
-    ("ELU", (0.7,), {}, L),
-    ("GELU", (), {}, L),
-    ("GELU", (), {"approximate": "tanh"}, L),
-    ("SiLU", (), {}, L),
-    ("Softplus", (2.0, 5.0), {}, L),
-    ("Sigmoid", (), {}, L),
-    ("Tanh", (), {}, L),
-    ("Softmax", (1,), {}, L),
-    ("LogSoftmax", (-1,), {}, L),
-]
-
 
 def said(theirs):
     """PyTorch's repr, without the bias that newer versions print of normalisation."""
@@ -85,8 +22,8 @@ def close(ours, theirs):
     np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS)
-def test_layer_is_pytorchs(name, args, kwargs, shape):
+def test_layer_is_pytorchs(layer):
+    name, args, kwargs, shape = layer
     torch.manual_seed(0)
     theirs = getattr(torch.nn, name)(*args, **kwargs)
     for p in theirs.parameters():  # normalisation starts from ones and zeros, which would hide much
@@ -129,31 +66,10 @@ def test_embedding_is_pytorchs():
     assert repr(ours) == said(theirs)
 
 
-SCORES = np.random.default_rng(3).standard_normal((6, 4))
-TARGETS = np.random.default_rng(4).standard_normal((6, 4))
-CHANCES = 1 / (1 + np.exp(-TARGETS))
-CLASSES = np.array([0, 3, 1, 1, 2, 0])
-WEIGHT = np.array([1.0, 0.5, 2.0, 0.1])
-
-LOSSES = [
-    ("MSELoss", {}, SCORES, TARGETS),
-    ("L1Loss", {"reduction": "sum"}, SCORES, TARGETS),
-    ("SmoothL1Loss", {"beta": 0.5}, SCORES, TARGETS),
-    ("HuberLoss", {"delta": 0.5}, SCORES, TARGETS),
-    ("CrossEntropyLoss", {}, SCORES, CLASSES),
-    ("CrossEntropyLoss", {"weight": WEIGHT, "ignore_index": 1, "label_smoothing": 0.1}, SCORES, CLASSES),
-    ("CrossEntropyLoss", {"weight": WEIGHT, "reduction": "none"}, SCORES, CHANCES),
-    ("NLLLoss", {"weight": WEIGHT, "reduction": "sum"}, SCORES, CLASSES),
-    ("BCELoss", {"weight": CHANCES}, CHANCES, CHANCES[::-1].copy()),
-    ("BCEWithLogitsLoss", {"pos_weight": WEIGHT, "weight": CHANCES}, SCORES, CHANCES),
-    ("KLDivLoss", {"reduction": "batchmean"}, SCORES, CHANCES),
-    ("KLDivLoss", {"log_target": True}, SCORES, TARGETS),
-]
-
-
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
-@pytest.mark.parametrize(("name", "kwargs", "x", "t"), LOSSES)
-def test_loss_is_pytorchs(name, kwargs, x, t):
+def test_loss_is_pytorchs(loss):
+    name, kwargs, x, t = loss
+
     def made(module, tensor):
         return module(**{k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
 

@@ -39,7 +39,7 @@ def test_class_weights():
     target, w = tinymed.tensor([0, 1]), np.array([1.0, 3.0])
     each = nn.functional.cross_entropy(output, target, reduction="none").array
     for loss in ("cross_entropy", nn.CrossEntropyLoss()):
-        assert Objective(loss)(output, target, w).item() == pytest.approx((each * w).mean(), rel=1e-6)
+        assert Objective(loss)(output, target, tinymed.tensor(w)).item() == pytest.approx((each * w).mean(), rel=1e-6)
     with pytest.raises(ValueError, match="weigh its samples itself"):
         run(network(), (X, Y), lambda o, t: (o.reshape(-1) - t).abs().mean(), class_weight="balanced")
 

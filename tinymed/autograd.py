@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.modes import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, modes, no_grad
-from tinymed.tensor import Tensor, method
+from tinymed.tensor import Tensor, device_of, method
 
 __all__ = [
     "Function", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "modes",
@@ -86,8 +86,8 @@ class Function:
                 needs.append(False)
         try:
             result = ctx.forward(*arrays)
-        except TypeError:
-            _refuse_two_devices(cls.__name__, args)
+        except (TypeError, ValueError):
+            refuse_two_devices(cls.__name__, args)
             raise
         outputs = [Tensor(r) for r in result] if type(result) is tuple else [Tensor(result)]
         if modes.anomaly:
@@ -153,7 +153,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         elif g.flags.owndata and g.flags.c_contiguous and sys.getrefcount(g) == _ALONE:
             leaf.grad = Tensor(g)  # nobody else has it
         else:  # an op may have passed one array on to several inputs, and a user may scale .grad in place
-            leaf.grad = Tensor(np.array(g, order="C"))
+            leaf.grad = Tensor(g.copy())
 
 
 def grad(
@@ -177,7 +177,7 @@ def grad(
     for k, x in enumerate(inputs):
         if x not in found and not allow_unused:
             raise ValueError(f"grad: the outputs were not made from input {k}; with allow_unused=True it gets None")
-    return tuple(Tensor(np.array(found[x], order="C")) if x in found else None for x in inputs)
+    return tuple(Tensor(found[x].copy()) if x in found else None for x in inputs)
 
 
 def _several(tensors: Any) -> list:
@@ -264,12 +264,14 @@ def _hooked(hook: Callable, g: np.ndarray) -> np.ndarray:
     return g if replaced is None else replaced.array
 
 
-def _refuse_two_devices(op: str, args: tuple) -> None:
-    tensors = [t for t in args if isinstance(t, Tensor)]
-    if len({t.device for t in tensors}) > 1:
-        places = ", ".join(f"{t.shape} on {t.device}" for t in tensors)
+def refuse_two_devices(op: str, args: tuple) -> None:
+    """Raise ValueError if that is why an op failed; asked only then, so that what works is not held up."""
+    arrays = [a.array if isinstance(a, Tensor) else a for a in args]
+    places = [(device_of(a), a.shape) for a in arrays if hasattr(a, "shape")]
+    if len({device for device, _ in places}) > 1:
+        where = ", ".join(f"{shape} on {device}" for device, shape in places)
         raise ValueError(
-            f'{op}: the tensors are on two devices: {places}; move one, such as x.to("{tensors[-1].device}")'
+            f'{op}: the tensors are on two devices: {where}; move one, such as x.to("{places[-1][0]}")'
         ) from None
 
 

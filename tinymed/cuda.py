@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from tinymed import kernels
+from tinymed.kernels.cupy_graph import CUDAGraph, graph
 from tinymed.tensor import device_of
+
+__all__ = [
+    "CUDAGraph", "device_count", "empty_cache", "get_device_name", "graph", "is_available", "memory_allocated",
+    "memory_reserved", "missing", "synchronize",
+]  # fmt: skip
 
 
 def missing() -> str:
@@ -67,16 +73,19 @@ def empty_cache() -> None:
 
 
 def place(name: str) -> str:
-    """A device's name checked: "cpu", or "cuda" and "cuda:0" where there is one. Raises ValueError."""
+    """A device's name checked: "cpu", or "cuda" and "cuda:0" where there is a GPU. Raises ValueError."""
     if name == "cpu":
         return name
     kind, _, number = name.partition(":")
     if kind != "cuda" or (number and not number.isdecimal()):
         raise ValueError(f'there is no device {name!r}; there are "cpu" and "cuda"')
+    if int(number or 0):
+        raise ValueError(
+            f"there is no device {name!r}: tinymed computes on the first GPU, cuda:0; the environment variable "
+            "CUDA_VISIBLE_DEVICES chooses which card that is"
+        )
     cupy()
-    if int(number or 0) >= device_count():
-        raise ValueError(f"there is no device {name!r}: this machine has {device_count()} GPU(s)")
-    return f"cuda:{int(number or 0)}"
+    return "cuda:0"
 
 
 def moved(array: Any, device: str) -> Any:
@@ -89,8 +98,7 @@ def moved(array: Any, device: str) -> Any:
         return xp.asnumpy(array)
     kernels.look_at_devices()
     try:
-        with xp.cuda.Device(int(device[5:])):
-            return xp.asarray(array)
+        return xp.asarray(array)
     except xp.cuda.memory.OutOfMemoryError:
         free, total = xp.cuda.runtime.memGetInfo()
         raise ValueError(

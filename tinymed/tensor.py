@@ -149,7 +149,7 @@ class Tensor:
         if self.requires_grad:
             raise BufferError("can't export a tensor that requires grad; use tensor.detach()")
         array = self.array
-        if not array.flags.writeable or any(step < 0 for step in array.strides):
+        if not is_writable(array) or any(step < 0 for step in array.strides):
             array = array.copy()  # consumers write through it, and torch aborts on negative strides
         return array.__dlpack__(**how)
 
@@ -223,7 +223,7 @@ def _no_plain_array(array: Any) -> np.ndarray:
     """Out of the way of the usual case: a NumPy number becomes 0-d; a subclass of ndarray and a GPU's array stay."""
     if isinstance(array, np.generic):
         return np.asarray(array)
-    if hasattr(array, "__cuda_array_interface__"):
+    if hasattr(type(array), "__cuda_array_interface__"):  # asked of the array, it would be worked out
         return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"Tensor expects a NumPy array, got {_named(array)}; use tinymed.tensor(data)")
@@ -284,6 +284,8 @@ def to_array(data: Any, dtype: Any, copy: bool) -> np.ndarray:
     """`data` as a native-endian numeric array; see `tensor` for the rules."""
     if isinstance(data, Tensor):
         data = data.array
+    if hasattr(type(data), "__cuda_array_interface__"):  # on a GPU, and so it stays
+        return data.astype(dtype or data.dtype, copy=copy)
     try:
         array = np.array(data, dtype=dtype) if copy else np.asarray(data, dtype=dtype)
     except ValueError as error:
@@ -311,9 +313,14 @@ def to_host(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
+def is_writable(array: Any) -> bool:
+    """Whether the array's memory may be written to; CuPy has no read-only arrays."""
+    return not isinstance(array, np.ndarray) or array.flags.writeable
+
+
 def device_of(array: Any) -> str:
     """ "cpu" for NumPy's arrays, "cuda:0" and so on for CuPy's."""
-    return "cpu" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
+    return "cpu" if isinstance(array, np.ndarray | np.generic) else f"cuda:{array.device.id}"
 
 
 def _named(data: Any) -> str:

@@ -10,7 +10,7 @@
 // row comes from memory, then from the cache. Scores next to each other need no wider loads: a warp reads one
 // line of 128 bytes at a time as it is.
 //
-// Launch: R·team threads or more, in blocks of whole warps. t must lie in 0 … C−1: nobody checks it here.
+// Launch: R·team threads or more, in blocks of whole warps. A class outside 0 … C−1 gives NaN.
 #include "prims.cuh"
 
 struct Team {
@@ -50,6 +50,12 @@ struct Row {
     __device__ REAL loss(REAL x_t) const { return tm_log(total) + top - x_t; }
 };
 
+// What class t weighs: NaN where there is none.
+__device__ REAL weight(REAL w, long long t, int C) { return t >= 0 && t < C ? w : REAL(0) * tm_infinity(); }
+
+// The score of class t, or of any where there is none: nothing is read outside the row.
+__device__ REAL score(const REAL* scores, long long t, int C) { return scores[t >= 0 && t < C ? t : 0]; }
+
 // y = softmax of every row of x.
 extern "C" __global__ void softmax(int R, int C, const REAL* x, REAL* y) {
     Team team(C);
@@ -67,7 +73,9 @@ extern "C" __global__ void cross_entropy(int R, int C, const REAL* x, const long
     const REAL* scores = x + team.row * C;
     Row row(team, scores, mine ? C : 0);
     for (int c = team.lane; mine && c < C; c += team.size) p[team.row * C + c] = row.p(scores[c]);
-    if (mine && team.lane == 0) loss[team.row] = w[team.row] * row.loss(scores[t[team.row]]);
+    if (!mine || team.lane) return;
+    long long truth = t[team.row];
+    loss[team.row] = weight(w[team.row], truth, C) * row.loss(score(scores, truth, C));
 }
 
 // gx (R,C) = g · w · (p − 1 at t), for g (R) into the loss.
@@ -75,8 +83,8 @@ extern "C" __global__ void cross_entropy_grad(int R, int C, const REAL* g, const
                                               const REAL* w, REAL* gx) {
     Team team(C);
     if (team.row >= R) return;  // no shuffle below
-    REAL into = g[team.row] * w[team.row];
-    int truth = t[team.row];
+    long long truth = t[team.row];
+    REAL into = g[team.row] * weight(w[team.row], truth, C);
     for (int c = team.lane; c < C; c += team.size)
         gx[team.row * C + c] = into * (p[team.row * C + c] - REAL(c == truth));
 }
@@ -90,9 +98,9 @@ extern "C" __global__ void cross_entropy_step(int R, int C, const REAL* x, const
     const REAL* scores = x + team.row * C;
     Row row(team, scores, mine ? C : 0);
     if (!mine) return;
-    REAL into = g[team.row] * w[team.row];
-    int truth = t[team.row];
+    long long truth = t[team.row];
+    REAL weighs = weight(w[team.row], truth, C), into = g[team.row] * weighs;
     for (int c = team.lane; c < C; c += team.size)
         gx[team.row * C + c] = into * (row.p(scores[c]) - REAL(c == truth));
-    if (team.lane == 0) loss[team.row] = w[team.row] * row.loss(scores[truth]);
+    if (team.lane == 0) loss[team.row] = weighs * row.loss(score(scores, truth, C));
 }

@@ -1,7 +1,11 @@
-"""CUDA C without a GPU: the kernels run on the CPU (on_cpu.py), and NVRTC compiles them (nvrtc.py)."""
+"""CUDA C without a GPU: the kernels run on the CPU (on_cpu.py), and NVRTC compiles them (nvrtc.py).
+
+Host code runs on `cp`: on a stand-in for CuPy and, in tests that thereby have the marker gpu, on CuPy and a card.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -11,6 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tinymed import kernels
+from tinymed.kernels import cupy_backend, cupy_launch
 
 HERE = Path(__file__).parent
 CUDA = HERE.parents[1] / "kernels" / "cuda"
@@ -23,6 +30,9 @@ def load(name: str) -> ModuleType:
     sys.modules[spec.name] = helper = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(helper)
     return helper
+
+
+arrays = load("arrays")  # tests say `from gpu_arrays import ...`
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +77,58 @@ def nvrtc():
     except ImportError as error:
         pytest.skip(str(error))
     return helper
+
+
+# ---------------------------------------------------------------- CuPy, or what stands in for it
+
+
+@contextlib.contextmanager
+def devices_looked_at_anew():
+    """What tinymed has found out about GPUs is forgotten before and after."""
+    cupy_backend.available.cache_clear()
+    yield
+    cupy_backend.available.cache_clear()
+    if kernels._devices:
+        kernels._devices = False
+        kernels.use_backend(kernels.get_backend())
+
+
+@pytest.fixture
+def stand_in(on_cpu, monkeypatch):
+    """A machine with a GPU that fake_cupy.py plays."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: name == "cupy" or found(name, *rest))
+    cupy = load("fake_cupy").install(monkeypatch, on_cpu.CPUModule)
+    with devices_looked_at_anew():
+        yield cupy
+
+
+@functools.cache
+def no_card():
+    """Why there is none; asked before any stand-in, or after."""
+    usable, reason = cupy_backend.available()
+    return "" if usable else reason
+
+
+@pytest.fixture
+def card():
+    """CuPy, on a machine with a GPU."""
+    if reason := no_card():
+        pytest.skip(reason)
+    import cupy
+
+    with devices_looked_at_anew():
+        yield cupy
+
+
+@pytest.fixture(params=["stand_in", pytest.param("card", marks=pytest.mark.gpu)])
+def cp(request):
+    """CuPy: once played, once real."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=arrays.LIMITS)
+def kind(request, monkeypatch):
+    """Of numbers and of sums."""
+    monkeypatch.setattr(cupy_launch, "allow_tf32", request.param == "tf32")
+    return request.param

@@ -6,30 +6,38 @@ kernel runs under two schedules, which must agree. It offers what tinymed uses; 
 
 from __future__ import annotations
 
+import importlib.util
+import operator
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+_spec = importlib.util.spec_from_file_location("fake_streams", Path(__file__).with_name("fake_streams.py"))
+streams = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(streams)
 
 SCHEDULES = 0, 25  # two orders of threads as far apart as they get: whatever changes between them is a race
 
 FUNCTIONS = re.findall(
     r"\w+",
     """
-abs absolute add all allclose amax amin any arange argmax argmin argsort array_equal atleast_1d atleast_2d bincount
-bitwise_and bitwise_or bitwise_xor broadcast_arrays broadcast_to ceil clip concatenate copysign copyto cos cosh cumprod
-cumsum diag diagonal divide dot dstack einsum empty_like equal exp expand_dims expm1 extract eye flip floor floor_divide
-fmax fmin full_like greater greater_equal hstack identity invert isfinite isinf isnan less less_equal linspace log
-log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum
-mod moveaxis multiply nan_to_num negative nonzero not_equal ones_like outer pad power prod put_along_axis ravel
-reciprocal remainder repeat reshape result_type roll rollaxis round rint sign sin sinh sort split sqrt square squeeze
-stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tril triu true_divide
-trunc unique vstack where zeros_like
+abs absolute add all allclose amax amin any arange argmax argmin argsort argwhere array_equal atleast_1d atleast_2d
+bincount bitwise_and bitwise_or bitwise_xor broadcast_arrays broadcast_to ceil clip concatenate copysign copyto cos
+cosh cumprod cumsum diag diagonal divide dot dstack einsum empty_like equal exp expand_dims expm1 extract eye flip
+floor floor_divide fmax fmin full_like greater greater_equal hstack identity invert isfinite isinf isnan less
+less_equal linspace log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max maximum
+mean median min minimum mod moveaxis multiply nan_to_num negative nonzero not_equal ones_like outer pad power prod
+put_along_axis ravel reciprocal remainder repeat reshape result_type rint roll rollaxis round sign sin sinh sort split
+sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tril
+triu true_divide trunc unique vstack where zeros_like
 """,
 )
+CUBLAS = np.matmul, np.dot, np.tensordot, np.einsum
 TYPES = re.findall(
     r"\w+",
     """
@@ -43,6 +51,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
 
     def __init__(self, host: np.ndarray) -> None:
         self.host = host
+        streams.exists(self)
 
     shape = property(lambda self: self.host.shape)
     dtype = property(lambda self: self.host.dtype)
@@ -73,22 +82,28 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         return computed(function, args, kwargs)
 
     def get(self) -> np.ndarray:
+        streams.waits("a copy to the host")
         return self.host.copy()
 
-    def set(self, array: np.ndarray) -> None:
+    def set(self, array: np.ndarray, stream: Any = None) -> None:
+        streams.waits("a copy from the host")
         self.host[...] = array
 
     def item(self) -> Any:
-        return self.host.item()
+        return self.get().item()
 
     def tolist(self) -> Any:
-        return self.host.tolist()
+        return self.get().tolist()
 
     def __getitem__(self, key: Any) -> ndarray:
-        return wrapped(self.host[unwrapped(key)])
+        if any(isinstance(k, ndarray) and k.dtype == bool for k in (key if type(key) is tuple else (key,))):
+            streams.waits("how many numbers a mask picks")
+        return computed(operator.getitem, (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.host[unwrapped(key)] = unwrapped(value)
+        at, numbers = unwrapped(key), unwrapped(value)
+        self.host[at] = numbers
+        streams.told(lambda: self.host.__setitem__(at, numbers))
 
     def __iter__(self) -> Any:
         return map(wrapped, self.host)
@@ -97,19 +112,19 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         return len(self.host)
 
     def __bool__(self) -> bool:
-        return bool(self.host)
+        return bool(self.get())
 
     def __int__(self) -> int:
-        return int(self.host)
+        return int(self.get())
 
     def __float__(self) -> float:
-        return float(self.host)
+        return float(self.get())
 
     def __repr__(self) -> str:
-        return repr(self.host)
+        return repr(self.get())
 
     def __str__(self) -> str:
-        return str(self.host)
+        return str(self.get())
 
 
 def _method(name: str) -> Callable:
@@ -142,9 +157,29 @@ def wrapped(value: Any) -> Any:
 
 def computed(function: Callable, args: Sequence, kwargs: dict) -> Any:
     """function(...) on the arrays inside; an `out` comes back as the array that it is."""
-    result = function(*map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()})
+    if any(getattr(function, "__self__", function) is product for product in CUBLAS):
+        streams.waits("calling cuBLAS API during stream capture is currently unsupported")
+    inputs, options = [unwrapped(a) for a in args], {name: unwrapped(value) for name, value in kwargs.items()}
+    result = function(*inputs, **options)
     out = kwargs.get("out")
-    return wrapped(result) if out is None else out[0] if isinstance(out, tuple) else out
+    given = wrapped(result) if out is None else out[0] if isinstance(out, tuple) else out
+
+    def again() -> None:
+        new = function(*inputs, **options)
+        for array, numbers in zip(_arrays(given), _arrays(new)):
+            if array.flags.writeable and not np.shares_memory(array, numbers):  # else it is a view
+                array[...] = numbers
+
+    streams.told(again)
+    return given
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    """The arrays of a result, be it one or several."""
+    if type(value) in (list, tuple):
+        return [a for one in value for a in _arrays(one)]
+    value = value.host if isinstance(value, ndarray) else value
+    return [np.asarray(value)] if isinstance(value, np.ndarray | np.generic) else []
 
 
 class Kernel:
@@ -165,6 +200,10 @@ class Kernel:
         """Raises what the CPU's module raises, and RuntimeError where the two schedules differ."""
         if type(grid) is not tuple or type(block) is not tuple:
             raise TypeError(f"{self.function.name}: grid and block are tuples, got {grid} and {block}")
+        self._run(grid, block, args, shared_mem)
+        streams.told(lambda: self._run(grid, block, args, shared_mem))
+
+    def _run(self, grid: tuple, block: tuple, args: Sequence, shared_mem: int) -> None:
         values = [self._value(k, arg) for k, arg in enumerate(args)]
         arrays = [arg.host for arg in args if isinstance(arg, ndarray)]
         before = [array.copy() for array in arrays]
@@ -186,6 +225,10 @@ class Kernel:
             return arg.host
         if isinstance(arg, np.ndarray) and (arg.size != 1 or self.function.parameters[k].endswith("*")):
             raise TypeError(f"{name}: an array of NumPy's, {arg.shape}, is not on the GPU")
+        if self.function.parameters[k].endswith("*"):
+            if type(arg) is not np.uint64 or arg:
+                raise TypeError(f"{name}: {arg!r} is no pointer")
+            return None
         if isinstance(arg, np.void):
             raise TypeError(f"Unsupported type {type(arg)}")  # a struct goes in an array of one entry
         return arg
@@ -207,7 +250,7 @@ class Device:
         pass
 
     def synchronize(self) -> None:
-        pass
+        streams.waits("synchronize")
 
 
 class OutOfMemoryError(MemoryError):
@@ -222,9 +265,10 @@ def filled(shape: Any, dtype: Any = float, *args: Any, **kwargs: Any) -> ndarray
 
 
 def asarray(a: Any, dtype: Any = None, order: str | None = None, copy: bool = False) -> ndarray:
-    if isinstance(a, ndarray) and not copy:
-        return ndarray(np.asarray(a.host, dtype, order=order))
-    return ndarray(np.array(a.host if isinstance(a, ndarray) else a, dtype, order=order))  # over to the device: a copy
+    if isinstance(a, ndarray):
+        return computed(np.array if copy else np.asarray, (a, dtype), {"order": order})
+    streams.waits("a copy from the host")
+    return ndarray(np.array(a, dtype, order=order))  # over to the device: a copy
 
 
 def forwarded(name: str) -> Callable:
@@ -260,14 +304,19 @@ def stand_in(cpu_module: Callable) -> ModuleType:
     cp.shares_memory = cp.may_share_memory = lambda a, b: np.shares_memory(a.host, b.host)
     cp.get_array_module = lambda *a: cp if any(isinstance(x, ndarray) for x in a) else np
     cp.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None, used_bytes=lambda: 0)
-    stream = SimpleNamespace(ptr=0, synchronize=lambda: None, use=lambda: None)
     cp.cuda = SimpleNamespace(
         Device=Device,
         is_available=lambda: True,
-        get_current_stream=lambda: stream,
-        Stream=SimpleNamespace(null=stream),
+        get_current_stream=lambda: streams.Stream.current,
+        Stream=streams.Stream,
+        MemoryPool=streams.MemoryPool,
+        using_allocator=streams.using_allocator,
+        alloc_pinned_memory=streams.alloc_pinned_memory,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
+            CUDARuntimeError=streams.CUDARuntimeError,
+            pointerGetAttributes=streams.attributes,
+            memoryTypeHost=1,
             getDeviceCount=lambda: 1,
             getDevice=lambda: 0,
             deviceSynchronize=lambda: None,
@@ -280,10 +329,14 @@ def stand_in(cpu_module: Callable) -> ModuleType:
 
 def install(monkeypatch: Any, cpu_module: Callable) -> ModuleType:
     """The stand-in as `import cupy` finds it, until the test ends; no compiled kernel outlives it."""
-    from tinymed.kernels import cupy_launch
+    from tinymed import default_generator
+    from tinymed.kernels import cupy_launch, cupy_optim, cupy_pool
 
     cp = stand_in(cpu_module)
     monkeypatch.setitem(sys.modules, "cupy", cp)
     monkeypatch.setattr(cupy_launch, "_modules", {})
     monkeypatch.setattr(cupy_launch, "_kernels", {})
+    monkeypatch.setattr(cupy_optim, "_launches", {})
+    monkeypatch.setattr(cupy_pool, "_kept", {})
+    monkeypatch.setattr(default_generator, "_gpus", {})
     return cp

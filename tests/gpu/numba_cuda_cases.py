@@ -14,7 +14,7 @@ import pytest
 from numba import cuda
 
 from tinymed.kernels import numba_cuda_backend as backend
-from tinymed.kernels import numba_cuda_conv, numba_cuda_device, numba_cuda_matmul, reference
+from tinymed.kernels import numba_cuda_conv, numba_cuda_device, numba_cuda_matmul, numpy_backend, reference
 from tinymed.kernels.shapes import conv_shape, pool_shape
 
 DTYPES = np.float32, np.float64
@@ -217,8 +217,28 @@ def arrays_on_the_device():
         backend.matmul(cuda.to_device(a)[:, ::2], b)
 
 
+def larger():
+    """Many blocks, against NumPy's backend: in the simulator, and by the loops, this takes minutes."""
+    a, b = draw((300, 257), np.float32), draw((257, 130), np.float32)
+    agree("matmul, larger", backend.matmul(a, b), a @ b)
+    for case, dtype in zip([((4, 32, 28, 28), (40, 32, 3, 3)), ((2, 3, 64, 61), (16, 3, 5, 5))], DTYPES):
+        s = conv_shape(*case, (1, 1), (1, 1), (1, 1), 1)
+        x, w, b, g = (draw(shape, dtype) for shape in (s.x, s.w, (s.O,), s.y))
+        w *= dtype(np.prod(s.w[1:]) ** -0.5)
+        g *= dtype((s.N * s.OH * s.OW) ** -0.5)
+        agree(f"conv2d, larger {s}", backend.conv2d(x, w, b, s), numpy_backend.conv2d(x, w, b, s))
+        agree(f"conv2d_grad, larger {s}", backend.conv2d_grad(g, x, w, s), numpy_backend.conv2d_grad(g, x, w, s))
+    s = pool_shape("pool", (8, 32, 57, 56), (3, 3), (2, 2), (1, 1))
+    x = draw(s.x, np.float32)
+    agree("max_pool2d, larger", backend.max_pool2d(x, s), numpy_backend.max_pool2d(x, s))
+    T, N, I, H = 20, 32, 48, 100
+    w = [draw(shape, np.float32) / np.float32(10) for shape in ((4 * H, I), (4 * H, H), (4 * H,), (4 * H,))]
+    args = draw((T, N, I), np.float32), draw((N, H), np.float32), draw((N, H), np.float32), *w
+    agree("lstm, larger", backend.lstm(*args), numpy_backend.lstm(*args))
+
+
 FAMILIES = {f.__name__: f for f in (
-    products, convolutions, pooling, fused, losses, recurrent, optimisers, arrays_on_the_device,
+    products, convolutions, pooling, fused, losses, recurrent, optimisers, arrays_on_the_device, larger,
 )}  # fmt: skip
 
 

@@ -1,24 +1,25 @@
-"""CuPy's recurrent layers, loss and optimisers, the host's part, on the stand-in for CuPy, against the plain loops."""
+"""CuPy's recurrent layers, loss and optimisers against the plain loops: on the stand-in for CuPy, and on a card.
+
+On a card also of sizes for which the loops would take minutes: there NumPy's backend is the oracle.
+"""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinymed.kernels import cupy_loss, cupy_optim, cupy_recurrent, reference
+from tinymed.kernels import cupy_loss, cupy_optim, cupy_recurrent, numpy_backend, reference
 
 DTYPES = [np.float32, np.float64]
 
 
 class Device:
-    """The stand-in for CuPy, and numbers of one type; compares a backend's results with those of reference.py."""
+    """CuPy, and numbers of one type; compares a kernel's results with the oracle's."""
 
-    def __init__(self, cupy, dtype):
-        self.cupy, self.dtype = cupy, dtype
+    def __init__(self, cupy, dtype, oracle):
+        self.cupy, self.dtype, self.oracle = cupy, dtype, oracle
         self.rng = np.random.default_rng(0)
 
     def normal(self, *size):
@@ -40,8 +41,8 @@ class Device:
         np.testing.assert_allclose(self.cupy.asnumpy(got), want, rtol=tolerance, atol=tolerance, strict=True)
 
     def same(self, kernel, *args):
-        """kernel(*args) here and in reference.py; gives the latter's results."""
-        got, want = kernel(*self.put(args)), getattr(reference, kernel.__name__)(*args)
+        """kernel(*args) here and by the oracle; gives the latter's results."""
+        got, want = kernel(*self.put(args)), getattr(self.oracle, kernel.__name__)(*args)
         for a, b in zip(*((r if isinstance(r, tuple) else (r,)) for r in (got, want)), strict=True):
             self.close(a, b)
         return want
@@ -50,19 +51,24 @@ class Device:
         """The same for a kernel that writes to its arguments."""
         on_device, here = self.put(args), copy.deepcopy(args)
         kernel(*on_device)
-        getattr(reference, kernel.__name__)(*here)
+        getattr(self.oracle, kernel.__name__)(*here)
         for arrays, wanted in zip(on_device, here, strict=True):
             for a, b in zip(arrays, wanted, strict=True) if isinstance(wanted, list) else ():
                 if isinstance(b, np.ndarray):
                     self.close(a, b)
 
 
-@pytest.fixture(params=DTYPES, ids=["float32", "float64"])
-def device(request, monkeypatch, on_cpu):
-    spec = importlib.util.spec_from_file_location("gpu_fake_cupy", Path(__file__).with_name("fake_cupy.py"))
-    fake = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fake)
-    return Device(fake.install(monkeypatch, on_cpu.CPUModule), request.param)
+TYPES = {"params": DTYPES, "ids": ["float32", "float64"]}
+
+
+@pytest.fixture(**TYPES)
+def device(request, cp):
+    return Device(cp, request.param, reference)
+
+
+@pytest.fixture(**TYPES)
+def large(request, card):
+    return Device(card, request.param, numpy_backend)
 
 
 # ---------------------------------------------------------------- recurrent layers
@@ -100,6 +106,14 @@ def test_gru(device, size):
     x, h0, *weights = draw(device, *size, 3)
     kept = device.same(cupy_recurrent.gru, x, h0, *weights)
     device.same(cupy_recurrent.gru_grad, device.normal(*kept[0].shape), x, h0, *kept, *weights[:2])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(50, 64, 64, 128), (20, 32, 48, 100)])
+def test_large_sequences(large, size):
+    test_rnn(large, size, "tanh")
+    test_lstm(large, size, True)
+    test_gru(large, size)
 
 
 def any_order(device, *size):
@@ -140,6 +154,12 @@ def test_cross_entropy(device, size):
     t = device.rng.integers(0, C, (P, N)).T
     _, p = device.same(cupy_loss.cross_entropy, x, t, w)
     device.same(cupy_loss.cross_entropy_grad, g, p, t, w)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(256, 1000, 1), (4, 21, 112 * 112)])
+def test_large_losses(large, size):
+    test_cross_entropy(large, size)
 
 
 def test_the_softmax_that_the_loss_keeps_lies_as_its_gradient_wants_it(device):
@@ -194,6 +214,13 @@ def test_adagrad_step(device, draws):
 def test_memory_in_any_order(device):
     p, g, m, v = any_order(device, 3, 5), any_order(device, 3, 5), device.normal(3, 5), device.squares(5, 3).T
     device.changes(cupy_optim.adam_step, [p], [g], [m], [v], [2], 0.1, 0.9, 0.999, 1e-3, 0.1, False)
+
+
+@pytest.mark.gpu
+def test_a_large_parameter(large):
+    p, g, m = (large.normal(1000, 1001) for _ in range(3))
+    v = large.squares(1000, 1001)
+    large.changes(cupy_optim.adam_step, [p], [g], [m], [v], [3], 0.1, 0.9, 0.999, 1e-3, 0.1, True)
 
 
 def test_one_launch_for_all_parameters(device, monkeypatch):

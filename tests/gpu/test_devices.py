@@ -1,35 +1,17 @@
-"""Tensors on a GPU, on the stand-in for CuPy: moving, mixing, a network's step, training, weights on disk."""
+"""Tensors on a GPU, a stand-in's or a card: moving, mixing, a network's step, training, weights on disk."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tinymed
-from tinymed import kernels, nn, optim
-from tinymed.kernels import cupy_backend
+from tinymed import nn, optim
 
 
-@pytest.fixture
-def gpu(on_cpu, monkeypatch):
-    """A machine that has one."""
-    spec = importlib.util.spec_from_file_location("fake_cupy", Path(__file__).parent / "fake_cupy.py")
-    fake = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fake)
-    cupy = fake.install(monkeypatch, on_cpu.CPUModule)
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True if name == "cupy" else found(name))
-    cupy_backend.available.cache_clear()
-    yield cupy
-    cupy_backend.available.cache_clear()
-    kernels._devices = False
-    kernels.use_backend(kernels.get_backend())
-
-
-def test_there_and_back(gpu):
+def test_there_and_back(cp):
     x = tinymed.tensor([[1.0, -2.0], [3.0, 4.0]], requires_grad=True)
     assert tinymed.cuda.is_available()
     y = x.to("cuda")
@@ -41,11 +23,11 @@ def test_there_and_back(gpu):
     assert "device='cuda:0'" in repr(y)
     with pytest.raises(ValueError, match=r"numpy\(\) on a tensor on cuda:0; use tensor.cpu\(\).numpy\(\)"):
         y.detach().numpy()
-    with pytest.raises(ValueError, match="no device 'cuda:7'"):
-        x.to("cuda:7")
+    with pytest.raises(ValueError, match="no device 'cuda:99'"):
+        x.to("cuda:99")
 
 
-def test_two_devices_are_refused(gpu):
+def test_two_devices_are_refused(cp):
     x, w = tinymed.ones(2, 3), tinymed.ones(3, 3)
     with pytest.raises(
         ValueError, match=r'two devices: \(2, 3\) on cuda:0, \(3, 3\) on cpu; move one, such as x.to\("cpu"\)'
@@ -62,7 +44,7 @@ def network():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_step_is_the_cpus(gpu, dtype):
+def test_a_step_is_the_cpus(cp, dtype):
     x, y = tinymed.randn(5, 1, 8, 8).to(dtype), tinymed.tensor([0, 2, 1, 1, 0])
     losses = []
     for device in ("cpu", "cuda"):
@@ -79,7 +61,7 @@ def test_a_step_is_the_cpus(gpu, dtype):
 
 
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
-def test_recurrent_layers(gpu, layer):
+def test_recurrent_layers(cp, layer):
     tinymed.manual_seed(0)
     model, x = layer(3, 4), tinymed.randn(6, 2, 3)
     want = model(x)[0]
@@ -87,7 +69,7 @@ def test_recurrent_layers(gpu, layer):
     np.testing.assert_allclose(got.detach().cpu().numpy(), want.detach().numpy(), atol=1e-5)
 
 
-def test_training_and_weights_on_disk(gpu, tmp_path):
+def test_training_and_weights_on_disk(cp, tmp_path):
     from tinymed import training
 
     x, y = tinymed.randn(12, 1, 8, 8).numpy(), np.arange(12) % 3
@@ -103,6 +85,45 @@ def test_training_and_weights_on_disk(gpu, tmp_path):
     np.testing.assert_array_equal(other[0].weight.detach().numpy(), model[0].weight.detach().cpu().numpy())
     model.load_state_dict(other.state_dict())
     assert model[0].weight.device == "cuda:0"
+
+
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_an_optimisers_state_moves(cp, first, then):
+    p, q = (tinymed.ones(3).to(device).requires_grad_() for device in (first, then))
+    one, two = optim.Adam([p]), optim.Adam([q])
+    p.grad, q.grad = p.detach() * 2, q.detach() * 2
+    one.step()
+    two.load_state_dict(one.state_dict())
+    two.step()
+    state = two.state[q]
+    assert (state["step"], state["exp_avg"].device, state["exp_avg_sq"].device) == (2, q.device, q.device)
+
+
+def test_doctor_names_card_driver_and_runtime(stand_in, command, monkeypatch):
+    about = {"name": b"a card", "totalGlobalMem": 80 << 30, "major": 9, "minor": 0, "multiProcessorCount": 1}
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(stand_in.cuda, "runtime", SimpleNamespace(**vars(stand_in.cuda.runtime)))
+    for name, value in {"DeviceProperties": about | {"l2CacheSize": 1}, "DeviceCount": 2}.items():
+        monkeypatch.setattr(stand_in.cuda.runtime, f"get{name}", lambda *_, value=value: value)
+    for name in ("driver", "runtime"):
+        monkeypatch.setattr(stand_in.cuda.runtime, f"{name}GetVersion", lambda: 13020, raising=False)
+    code, text, _ = command("doctor")
+    assert code == 0
+    cards = "".join(f"  cuda:{k}        a card, 80.0 GiB, compute capability 9.0\n" for k in range(2))
+    assert f"\nGPU\n{cards}  driver        unknown, for CUDA up to 13.2\n  CUDA runtime  13.2\n\n" in text
+
+
+@pytest.mark.gpu
+def test_doctor_of_this_card(card, command):
+    code, text, _ = command("doctor")
+    assert code == 0
+    assert tinymed.cuda.get_device_name() in text.split("\nGPU\n")[1]
+
+
+def test_a_gradient_of_no_axes_finds_its_way_back(cp):
+    x = tinymed.ones(3, requires_grad=True)
+    (x.cuda().sum().cpu() * 2).backward()
+    assert x.grad.tolist() == [2, 2, 2]
 
 
 def test_without_a_gpu_the_cpu_goes_on():

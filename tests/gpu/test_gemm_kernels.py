@@ -1,9 +1,12 @@
-"""Matrix products in CUDA C on the CPU: gemm.cu and the ladder that leads up to it, against NumPy in float64."""
+"""Matrix products in CUDA C: gemm.cu, conv.cu's tensor cores and the ladder up to them, against NumPy in float64."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from tinymed.kernels import cupy_conv, cupy_launch, cupy_matmul
+from tinymed.kernels.shapes import conv_shape
 
 TF32, FLOAT, DOUBLE = 1e-3, 1e-5, 1e-12  # the largest relative error
 REALS = {"float": (np.float32, FLOAT), "double": (np.float64, DOUBLE)}
@@ -57,6 +60,46 @@ def test_gemm_of_thin_matrices(module, M, N, K):
     for turned in TURNED:
         assert gemm_error(module("gemm", TILE=32), M, N, K, turned, 32) < FLOAT
 
+
+# ---------------------------------------------------------------- on tensor cores, as convolutions
+
+
+def stored(cp, a, turned):
+    """a on the GPU, its transpose in memory where it is turned."""
+    return cp.asarray(np.ascontiguousarray(a.T)).T if turned else cp.asarray(a)
+
+
+@pytest.mark.parametrize("turned", TURNED)
+@pytest.mark.parametrize(("M", "N", "K"), [(130, 70, 36), (5, 33, 130), (1, 4, 3), (64, 1, 17)])
+def test_gemm_on_tensor_cores(cp, M, N, K, turned):
+    rng = np.random.default_rng(0)
+    A, B = (rng.standard_normal(shape).astype(np.float32) for shape in ((M, K), (K, N)))
+    C = cupy_matmul.gemm(*(stored(cp, f, t) for f, t in zip((A, B), turned)), tf32=True)
+    want = A.astype(np.float64) @ B
+    assert (C.dtype, C.shape) == (np.float32, (M, N))
+    assert 1e-6 < error(C.get(), want) < TF32
+
+
+def test_where_a_product_is_exact_all_the_same(stand_in, monkeypatch):
+    used = []
+    monkeypatch.setattr(cupy_matmul, "run", lambda source, *args, **how: used.append(source))
+    one, double = stand_in.ones((4, 4), np.float32), stand_in.ones((4, 4))
+    stack, long = stand_in.ones((2, 4, 4), np.float32), stand_in.ones((1, 1 << 16), np.float32)
+    for a, b, tf32 in ((one, one, False), (double, double, True), (stack, one, True), (long, long.T, True)):
+        cupy_matmul.gemm(a, b, tf32)
+    assert used == ["gemm"] * 4
+    monkeypatch.setattr(cupy_launch, "allow_tf32", False)
+    cupy_matmul.gemm(one, one, tf32=True)
+    assert len(used) == 5
+
+
+def test_long_signals_are_not_counted_on_tensor_cores():
+    """Milometer divides rightly up to 65535: a signal of 200000 gave NaN for ∂L/∂w."""
+    s = conv_shape((1, 4, 1, 200000), (8, 4, 1, 3), (1, 1), (0, 1), (1, 1), 1)
+    assert not cupy_conv.on_tensor_cores(s, np.float32, s.OW)
+
+
+# ---------------------------------------------------------------- the ladder
 
 LADDER = {  # the block's share of C, its threads, the largest error
     "matmul_1_naive": ((8, 32), (32, 8), FLOAT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinymed.cuda import missing
 from tinymed.data.dataset import Subset, TensorDataset
 from tinymed.data.sampler import RandomSampler, Sampler, SequentialSampler, count
 from tinymed.random import Generator
@@ -27,6 +29,8 @@ class DataLoader:
     num_workers  threads that make batches ahead; 0 makes them in the loop. The order is the same, and so are
                  the batches, unless items draw random numbers themselves
     collate_fn   makes a batch of a list of items
+    pin_memory   batches come in page-locked memory, from which a GPU copies by itself:
+                 x.to("cuda", non_blocking=True); where there is no GPU, a warning and nothing else
     drop_last    leave out a last batch that is not full
     generator    draws the order; the default one if None
 
@@ -43,6 +47,7 @@ class DataLoader:
         *,
         num_workers: int = 0,
         collate_fn: Callable[[list], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
@@ -59,6 +64,7 @@ class DataLoader:
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         self.sampler = sampler
+        self.pin_memory = pin_memory and _pins()
         self._rows = _rows_of_tensors(dataset) if collate_fn in (None, default_collate) else None
         if drop_last and len(self) == 0:
             raise ValueError(
@@ -85,6 +91,10 @@ class DataLoader:
                 yield batch
 
     def _batch(self, indices: list[int]) -> Any:
+        batch = self._collated(indices)
+        return _pinned(batch) if self.pin_memory else batch
+
+    def _collated(self, indices: list[int]) -> Any:
         if self._rows is None:
             return self.collate_fn([self._item(index) for index in indices])
         dataset, rows = self._rows
@@ -114,6 +124,24 @@ class DataLoader:
                 yield batch
         finally:  # also when the loop over the batches is left early
             pool.shutdown(cancel_futures=True)
+
+
+def _pins() -> bool:
+    if reason := missing():
+        warnings.warn(f"pin_memory=True does nothing here: {reason}", stacklevel=3)
+    return not reason
+
+
+def _pinned(batch: Any) -> Any:
+    """The batch with all its tensors in pinned memory."""
+    if isinstance(batch, Tensor):
+        return batch.pin_memory()
+    if isinstance(batch, Mapping):
+        return {key: _pinned(value) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        columns = [_pinned(column) for column in batch]
+        return type(batch)(*columns) if hasattr(batch, "_fields") else type(batch)(columns)
+    return batch
 
 
 def _rows_of_tensors(dataset: Any) -> tuple[TensorDataset, np.ndarray] | None:

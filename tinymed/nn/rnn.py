@@ -11,7 +11,7 @@ from tinymed.nn import init
 from tinymed.nn.checks import whole
 from tinymed.nn.module import Module, Parameter
 from tinymed.ops import recurrent
-from tinymed.ops.creation import empty, zeros
+from tinymed.ops.creation import empty
 from tinymed.ops.join import cat
 from tinymed.tensor import Tensor
 
@@ -143,7 +143,7 @@ class _Recurrent(_Sized):
         """The states to start from, each (L·D,N,H): those of hx, or zeros."""
         L_D, N, H = self.num_layers * len(self._directions), x.shape[1], self.hidden_size
         if hx is None:
-            return (zeros(L_D, N, H, dtype=x.dtype).to(x.device),) * len(names)
+            return (x.new_zeros(L_D, N, H),) * len(names)
         shape = (L_D, N, H) if batched else (L_D, H)
         for name, state in zip(names, hx):
             axes = "(layers·directions, N, H), with batch_first too" if batched else "(layers·directions, H)"
@@ -235,7 +235,7 @@ class _Cell(_Sized):
         shape = (*input.shape[:-1], self.hidden_size)
         for name, state in zip(names, hx or ()):
             _fits(name, state, shape, f" for an input {input.shape}")
-        return hx or (zeros(*shape, dtype=input.dtype).to(input.device),) * len(names)
+        return hx or (input.new_zeros(shape),) * len(names)
 
 
 class RNNCell(_Cell):

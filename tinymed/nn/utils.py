@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 
@@ -29,17 +30,19 @@ def clip_grad_norm_(
     """
     if not max_norm > 0 or not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: max_norm {max_norm} and norm_type {norm_type} must be above 0")
-    grads = _gradients(parameters)
+    grads = [g for g in _gradients(parameters) if g.size]
+    if not grads:
+        return Tensor(np.zeros((), np.float32))
     if norm_type == math.inf:
-        total = max((float(np.abs(g).max(initial=0)) for g in grads), default=0.0)
+        total = reduce(np.maximum, [np.abs(g).max() for g in grads]).astype(np.float64)
     else:
-        total = sum(float((np.abs(g, dtype=np.float64) ** norm_type).sum()) for g in grads) ** (1 / norm_type)
-    if error_if_nonfinite and not math.isfinite(total):
+        total = sum((np.abs(g, dtype=np.float64) ** norm_type).sum() for g in grads) ** (1 / norm_type)
+    if error_if_nonfinite and not np.isfinite(total):
         raise FloatingPointError(f"clip_grad_norm_: the gradients have norm {total}, nothing was clipped")
-    scale = min(1.0, max_norm / (total + 1e-6))
+    scale = np.fmin(1, max_norm / (total + 1e-6))  # of 1 and NaN, 1
     for g in grads:
-        g *= scale
-    return Tensor(np.array(total, np.result_type(*grads) if grads else np.float32))
+        g *= scale.astype(g.dtype)
+    return Tensor(total.astype(np.result_type(*grads)))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -64,5 +67,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     with no_grad():
         for p in parameters:
-            p.copy_(vec.array[start : start + p.numel()].reshape(p.shape))
+            p.copy_(vec[start : start + p.numel()].reshape(p.shape))
             start += p.numel()

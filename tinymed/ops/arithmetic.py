@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinymed.autograd import Function
-from tinymed.ops.dtypes import floating, operands, promote
+from tinymed.autograd import Function, refuse_two_devices
+from tinymed.ops.dtypes import floating, operands, promote, scalar_like
 from tinymed.tensor import Tensor, as_tensor, method
 
 # ---------------------------------------------------------------- arithmetic
@@ -73,10 +73,10 @@ class Pow(Function):
         return ctx.y
 
     def backward(ctx, g):
-        a, b = ctx.a, ctx.b
+        a, b = (v if hasattr(v, "ndim") else scalar_like(ctx.y, v, ctx.y.dtype) for v in (ctx.a, ctx.b))
         grad_a = grad_b = None
         if ctx.needs[0]:  # where b = 0, 0 whatever a is
-            grad_a = np.where(b == 0, 0, g * b * np.power(a, np.where(b == 0, 1, b - 1).astype(ctx.y.dtype)))
+            grad_a = np.where(b == 0, 0, g * b * np.power(a, np.where(b == 0, 1, b - 1)))
         if ctx.needs[1]:  # where a = 0 and b is not negative, y stays 0
             grad_b = g * ctx.y * np.log(np.where((a == 0) & (b >= 0), 1, a))
         return grad_a, grad_b
@@ -189,10 +189,8 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
         raise TypeError(f"where: the condition must be bool, got {condition.dtype}; compare first, such as x > 0")
     a, b = operands(input, other)
     dtype = promote(a, b)
-    place = condition.device
-    return Where.apply(
-        condition, *(v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype)).to(place) for v in (a, b))
-    )
+    like = condition.array
+    return Where.apply(condition, *(v if isinstance(v, Tensor) else scalar_like(like, v, dtype) for v in (a, b)))
 
 
 @method("floor_divide", "__floordiv__")
@@ -238,8 +236,15 @@ def _raw(value: Any) -> Any:
 
 
 def _plain(function: Any, a: Any, b: Any) -> Tensor:
-    a, b = operands(a, b)
-    return Tensor(np.asarray(function(_raw(a), _raw(b))))
+    return Tensor(_computed(function, *operands(a, b)))
+
+
+def _computed(function: Any, a: Any, b: Any, *how: Any) -> Any:
+    try:
+        return function(_raw(a), _raw(b), *how)
+    except TypeError:
+        refuse_two_devices(function.__name__, (a, b))
+        raise
 
 
 def _comparison(function: Any, *names: str) -> Any:
@@ -269,10 +274,10 @@ bitwise_not = method("bitwise_not", "__invert__")(lambda input: Tensor(np.invert
 @method()
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shapes and all numbers are the same."""
-    return np.array_equal(input.array, other.array)
+    return bool(_computed(np.array_equal, input, other))
 
 
 @method()
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input − other| ≤ atol + rtol · |other| everywhere."""
-    return np.allclose(input.array, other.array, rtol, atol, equal_nan)
+    return bool(_computed(np.allclose, input, other, rtol, atol, equal_nan))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tinymed.ops.activation import softmax
+from tinymed.ops.checks import checks_values
 from tinymed.ops.norm import dropout
 from tinymed.tensor import Tensor
 
@@ -49,9 +50,10 @@ def attention_weights(
     if attn_mask is not None:
         scores = _masked(scores, attn_mask)
     if is_causal:
-        scores = scores.masked_fill(Tensor(np.triu(np.ones(scores.shape[-2:], bool), 1)).to(scores.device), -math.inf)
+        later = np.triu(np.ones_like(scores.array, bool, shape=scores.shape[-2:]), 1)
+        scores = scores.masked_fill(Tensor(later), -math.inf)
     sees_nothing = Tensor((scores.array == -math.inf).all(-1, keepdims=True))
-    if sees_nothing.array.any():  # e^−∞ / Σ e^−∞ would be NaN
+    if not checks_values() or sees_nothing.array.any():  # e^−∞ / Σ e^−∞ would be NaN
         return softmax(scores.masked_fill(sees_nothing, 0), -1).masked_fill(sees_nothing, 0)
     return softmax(scores, -1)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from tinymed.ops.checks import checks_values
 from tinymed.random import Generator, default_generator
 from tinymed.tensor import DEFAULT_DTYPE, Tensor, method
 
@@ -103,26 +105,29 @@ def full_like(input: Tensor, fill_value: float, *, dtype: Any = None, requires_g
 
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Uniform in [0, 1), of input's shape and dtype."""
-    return rand(input.shape, generator=generator, dtype=input.dtype)
+    return rand(input.shape, generator=generator, dtype=input.dtype).to(input.device)
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Normal, of input's shape and dtype."""
-    return randn(input.shape, generator=generator, dtype=input.dtype)
+    return randn(input.shape, generator=generator, dtype=input.dtype).to(input.device)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """(…) classes → (…,C): 1 at the class, 0 elsewhere, in int64."""
     if tensor.dtype.kind not in "iu":
         raise TypeError(f"one_hot: classes must be integers, got {tensor.dtype}; use x.long()")
-    top = int(tensor.array.max(initial=-1))
+    t, low, top = tensor.array, 0, -1
+    if t.size and (num_classes == -1 or checks_values()):
+        low, top = int(t.min()), int(t.max())
     C = top + 1 if num_classes == -1 else num_classes
-    if top >= C or tensor.array.min(initial=0) < 0:
-        raise IndexError(f"one_hot: classes must lie in 0…{C - 1}, got {int(tensor.array.min())}…{top}")
-    return Tensor((tensor.array[..., None] == np.arange(C)).astype(np.int64))
+    if top >= C or low < 0:
+        raise IndexError(f"one_hot: classes must lie in 0…{C - 1}, got {low}…{top}")
+    return Tensor((t[..., None] == np.arange(C, like=t)).astype(np.int64))
 
 
 @method()
 def new_zeros(input: Tensor, *size: Size) -> Tensor:
-    """All 0, of input's dtype and another shape."""
-    return zeros(*size, dtype=input.dtype)
+    """All 0, of input's dtype and device and another shape."""
+    shape = _shape(size)
+    return Tensor(np.zeros_like(input.array, shape=(math.prod(shape),)).reshape(shape))  # CuPy ignores shape=()

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.cuda import moved, place
+from tinymed.cuda import cupy as gpu
+from tinymed.cuda import is_available, moved, place
+from tinymed.kernels import cupy_memory
 from tinymed.tensor import DEFAULT_DTYPE, Tensor, as_tensor, device_of, method
 
 
@@ -72,6 +74,11 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x.dtype == dtype else Cast.apply(x, np.dtype(dtype))
 
 
+def scalar_like(array: Any, value: float, dtype: Any) -> Any:
+    """A number as a 0-d array on the other's device, filled in there: nothing is copied to it."""
+    return np.full_like(array, value, dtype, shape=(1,)).reshape(())  # CuPy takes shape=() for none given
+
+
 def floating(x: Any) -> Any:
     """x, or where x is a tensor of integers, x in float32."""
     return cast(x, DEFAULT_DTYPE) if isinstance(x, Tensor) and x.dtype.kind != "f" else x
@@ -83,25 +90,29 @@ def floating(x: Any) -> Any:
 class Move(Function):
     """y = x on another device;  the gradient goes back to x's own"""
 
-    def forward(ctx, x, device):
+    def forward(ctx, x, device, non_blocking):
         ctx.device = device_of(x)
-        return moved(x, device)
+        y = moved(x, device)
+        if device != "cpu" and cupy_memory.is_pinned(x):  # other memory is read before the copy's call returns
+            cupy_memory.hold(x) if non_blocking else cupy_memory.wait()
+        return y
 
     def backward(ctx, g):
         return moved(g, ctx.device)
 
 
 @method()
-def to(input: Tensor, target: Any) -> Tensor:
+def to(input: Tensor, target: Any, non_blocking: bool = False) -> Tensor:
     """The tensor in another dtype, on another device ("cpu", "cuda"), or like another tensor.
 
-    Raises ValueError for a device that is not there.
+    non_blocking: from pinned memory to a GPU the host goes on while the copy is made; it must not write there before
+    it is (cuda.synchronize()). Raises ValueError for a device that is not there.
     """
     if isinstance(target, Tensor):
-        return to(cast(input, target.dtype), target.device)
+        return to(cast(input, target.dtype), target.device, non_blocking)
     if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
         device = place(target)
-        return input if device == input.device else Move.apply(input, device)
+        return input if device == input.device else Move.apply(input, device, non_blocking)
     try:
         return cast(input, target)
     except TypeError:
@@ -117,9 +128,27 @@ def cpu(input: Tensor) -> Tensor:
 
 
 @method()
-def cuda(input: Tensor, device: int = 0) -> Tensor:
+def cuda(input: Tensor, device: int = 0, non_blocking: bool = False) -> Tensor:
     """The tensor on a GPU."""
-    return to(input, f"cuda:{device}")
+    return to(input, f"cuda:{device}", non_blocking)
+
+
+@method()
+def pin_memory(input: Tensor) -> Tensor:
+    """A copy in page-locked memory, or the tensor itself where it is there: its way to a GPU is short (see `to`).
+
+    Raises ValueError where there is no GPU, and for a tensor on one.
+    """
+    if input.device != "cpu":
+        raise ValueError(f"pin_memory: the memory of the CPU is pinned, but the tensor is on {input.device}")
+    gpu()  # raises what is missing
+    return input if cupy_memory.is_pinned(input.array) else Tensor(cupy_memory.pinned(input.array))
+
+
+@method()
+def is_pinned(input: Tensor) -> bool:
+    """Whether the tensor is in page-locked memory; never where there is no GPU."""
+    return is_available() and cupy_memory.is_pinned(input.array)
 
 
 def _caster(name: str, dtype: str) -> Any:

@@ -197,7 +197,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 def _plain(name: str, function: Any, doc: str) -> Any:
     def op(input: Tensor) -> Tensor:
-        return Tensor(np.asarray(function(as_tensor(input).array)))
+        return Tensor(function(as_tensor(input).array))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = doc

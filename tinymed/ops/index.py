@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function
+from tinymed.cuda import moved
 from tinymed.ops.arithmetic import where
 from tinymed.ops.axes import axis_of
-from tinymed.ops.dtypes import cast
+from tinymed.ops.checks import checks_values, first_of
+from tinymed.ops.dtypes import cast, scalar_like
 from tinymed.tensor import Tensor, as_tensor, method
 
 
@@ -51,7 +53,7 @@ class Gather(Function):
 
     def backward(ctx, g):
         gx = np.zeros_like(ctx.like)
-        at = list(np.indices(ctx.index.shape, sparse=True))
+        at = [np.arange(n, like=g).reshape(-1, *(1,) * (g.ndim - 1 - k)) for k, n in enumerate(g.shape)]
         at[ctx.axis] = ctx.index
         np.add.at(gx, tuple(at), g)
         return gx
@@ -63,7 +65,7 @@ class Gather(Function):
 @method("__getitem__")
 def getitem(input: Tensor, index: Any) -> Tensor:
     """x[...] by integers, slices, None, Ellipsis (views), or by integer arrays and masks (copies)."""
-    view, picks = view_and_picks(index)
+    view, picks = view_and_picks(index, input.device)
     try:
         if picks is None or any(not _is_whole(part) for part in view):
             input = Slice.apply(input, view)
@@ -72,24 +74,24 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         raise IndexError(f"indexing a tensor of shape {input.shape}: {error}") from None
 
 
-def view_and_picks(index: Any) -> tuple[tuple, tuple | None]:
-    """An index in two steps: what a view can do, then the arrays and masks (None where there are none).
+def view_and_picks(index: Any, device: str) -> tuple[tuple, tuple | None]:
+    """An index in two steps: what a view can do, then the arrays and masks, on the device (None where there are none).
 
     So integers come first, as in PyTorch: x[0, :, [2, 3]] is x[0][:, [2, 3]], where NumPy would turn the axes round.
     """
     view: list[Any] = []
     picks: list[Any] = []
     for part in map(_plain, index if isinstance(index, tuple) else (index,)):
-        if isinstance(part, np.ndarray):
+        if _is_array(part):
             view += [slice(None)] * (part.ndim if part.dtype == bool else 1)
-            picks.append(part)
+            picks.append(moved(part, device))
         else:
             view.append(part)
             if not isinstance(part, int):
                 picks.append(part if part is Ellipsis else slice(None))
     if not any(part is Ellipsis for part in view):
         view.append(Ellipsis)  # so that NumPy gives a view even of one number
-    return tuple(view), tuple(picks) if any(isinstance(part, np.ndarray) for part in picks) else None
+    return tuple(view), tuple(picks) if any(map(_is_array, picks)) else None
 
 
 def _plain(part: Any) -> Any:
@@ -100,7 +102,11 @@ def _plain(part: Any) -> Any:
         part = part.array
     elif isinstance(part, bool | np.generic):
         part = np.asarray(part)
-    return int(part) if isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype.kind in "iu" else part
+    return int(part) if _is_array(part) and part.ndim == 0 and part.dtype.kind in "iu" else part
+
+
+def _is_array(part: Any) -> bool:
+    return hasattr(part, "ndim")  # of either device
 
 
 def _is_whole(part: Any) -> bool:
@@ -116,9 +122,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = axis_of("gather", input, dim)
     if index.ndim != input.ndim:
         raise ValueError(f"gather: index {index.shape} must have as many axes as the tensor {input.shape}")
-    outside = (index.array < 0) | (index.array >= input.shape[axis])
-    if outside.any():
-        raise IndexError(f"gather: index {index.array[outside][0]} is outside 0…{input.shape[axis] - 1}, dim {dim}")
+    at = first_of((index.array < 0) | (index.array >= input.shape[axis])) if checks_values() else None
+    if at is not None:
+        raise IndexError(f"gather: index {index.array[at]} is outside 0…{input.shape[axis] - 1}, dim {dim}")
     return Gather.apply(input, axis, index.array)
 
 
@@ -141,7 +147,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         if isinstance(value, float) and not input.is_floating_point():
             raise TypeError(f"masked_fill: {value} does not fit among {input.dtype}; convert first: x.float()")
-        value = Tensor(np.asarray(value, input.dtype)).to(input.device)
+        value = Tensor(scalar_like(input.array, value, input.dtype))
     return where(mask, cast(value, input.dtype), input)
 
 
@@ -149,7 +155,8 @@ def _triangle(name: str, keep: Any, doc: str) -> Any:
     def triangle(input: Tensor, diagonal: int = 0) -> Tensor:
         if input.ndim < 2:
             raise ValueError(f"{name}: expects a matrix, or a stack of them, got shape {input.shape}")
-        return masked_fill(input, Tensor(~keep(np.ones(input.shape[-2:], bool), diagonal)), 0)
+        whole = np.ones_like(input.array, bool, shape=input.shape[-2:])
+        return masked_fill(input, Tensor(~keep(whole, diagonal)), 0)
 
     triangle.__name__ = triangle.__qualname__ = name
     triangle.__doc__ = doc

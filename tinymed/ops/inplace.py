@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tinymed.autograd import modes
+from tinymed.autograd import modes, refuse_two_devices
+from tinymed.cuda import moved
 from tinymed.ops.dtypes import tensor_or_number
 from tinymed.ops.elementwise import clamp_bounds
 from tinymed.ops.index import view_and_picks
 from tinymed.random import Generator, default_generator
-from tinymed.tensor import Tensor, method
+from tinymed.tensor import Tensor, is_writable, method
 
 
 def _writable(x: Tensor, what: str) -> np.ndarray:
@@ -29,27 +30,35 @@ def _writable(x: Tensor, what: str) -> np.ndarray:
             f"{what} would overwrite a leaf that requires grad (shape {x.shape}); "
             "do it inside `with tinymed.no_grad():`"
         )
-    if not x.array.flags.writeable:
+    if not is_writable(x.array):
         raise ValueError(f"{what}: this tensor stands on read-only memory; write to x.clone()")
     x._version[0] += 1
     return x.array
 
 
 def _value(x: Tensor, what: str, value: Any) -> Any:
-    value = tensor_or_number(value)
+    given, value = value, tensor_or_number(value)
     if isinstance(value, Tensor) and value.requires_grad and modes.grad:
         raise ValueError(
             f"{what} with a value that requires grad would lose its gradient; "
             "build the result with where, cat or stack, or use no_grad()"
         )
-    return value.array if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    return value.array if value is given else moved(value.array, x.device)  # lists and NumPy's have no device
+
+
+def _copied(x: Tensor, what: str, value: Any) -> Any:
+    """As _value, from whichever device."""
+    value = _value(x, what, value)
+    return moved(value, x.device) if hasattr(value, "shape") else value
 
 
 @method("__setitem__")
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """x[index] = value"""
-    value = _value(input, "x[…] = value", value)
-    view, picks = view_and_picks(index)
+    value = _copied(input, "x[…] = value", value)
+    view, picks = view_and_picks(index, input.device)
     _writable(input, "x[…] = value")[view][... if picks is None else picks] = value
 
 
@@ -59,6 +68,7 @@ def _operation(name: str, symbol: str, function: Any, dunder: str) -> None:
         try:
             function(self.array, value, out=_writable(self, symbol), casting="same_kind")
         except TypeError:
+            refuse_two_devices(symbol, (self, other))
             raise TypeError(f"{symbol}: the result is no {self.dtype}; make a new tensor instead") from None
         return self
 
@@ -75,8 +85,8 @@ _operation("div_", "x /= value", np.true_divide, "__itruediv__")
 
 @method()
 def copy_(self: Tensor, source: Any) -> Tensor:
-    """Takes over source's numbers."""
-    value = _value(self, "x.copy_(source)", source)
+    """Takes over source's numbers, from whichever device they are on."""
+    value = _copied(self, "x.copy_(source)", source)
     _writable(self, "x.copy_(source)")[...] = value
     return self
 
@@ -106,12 +116,14 @@ def clamp_(self: Tensor, min: float | None = None, max: float | None = None) -> 
 @method()
 def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fresh random numbers, uniform in [a, b)."""
-    _writable(self, "x.uniform_()")[...] = (generator or default_generator).numpy.uniform(a, b, self.shape)
+    drawn = (generator or default_generator).numpy.uniform(a, b, self.shape)
+    _writable(self, "x.uniform_()")[...] = moved(drawn, self.device)
     return self
 
 
 @method()
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fresh random numbers, normal."""
-    _writable(self, "x.normal_()")[...] = (generator or default_generator).numpy.normal(mean, std, self.shape)
+    drawn = (generator or default_generator).numpy.normal(mean, std, self.shape)
+    _writable(self, "x.normal_()")[...] = moved(drawn, self.device)
     return self

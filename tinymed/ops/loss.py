@@ -10,6 +10,7 @@ from tinymed import kernels
 from tinymed.autograd import Function
 from tinymed.ops.activation import log_softmax
 from tinymed.ops.arithmetic import where
+from tinymed.ops.checks import checks_values, first_of
 from tinymed.tensor import Tensor, as_tensor
 
 # ---------------------------------------------------------------- checks and reduction
@@ -123,18 +124,14 @@ def binary_cross_entropy(
 ) -> Tensor:
     """−(t ln x + (1 − t) ln(1 − x)) of probabilities x and targets t in [0, 1] (article 5.2, binary_crossentropy)."""
     target = _alike("binary_cross_entropy", input, target)
-    for what, values in (("input", input.array), ("target", target.array)):
-        wrong = ~((values >= 0) & (values <= 1))
-        if wrong.any():
+    for what, values in (("input", input.array), ("target", target.array)) if checks_values() else ():
+        if (at := first_of(~((values >= 0) & (values <= 1)))) is not None:
             cure = (
                 "; use binary_cross_entropy_with_logits for raw scores"
                 if what == "input"
                 else "; map two classes to 0 and 1"
             )
-            raise ValueError(
-                f"binary_cross_entropy: {what} must lie in 0…1, got {values[wrong][0]} "
-                f"at {[int(i) for i in np.argwhere(wrong)[0]]}{cure}"
-            )
+            raise ValueError(f"binary_cross_entropy: {what} must lie in 0…1, got {values[at]} at {list(at)}{cure}")
     return reduced(_weighted(BCE.apply(input, target), weight), reduction)
 
 
@@ -148,13 +145,10 @@ def binary_cross_entropy_with_logits(
     """binary_cross_entropy of σ(input), exact for any score; pos_weight multiplies the positive class."""
     name = "binary_cross_entropy_with_logits"
     target = _alike(name, input, target)
-    wrong = ~((target.array >= 0) & (target.array <= 1))
-    if wrong.any():
-        raise ValueError(
-            f"{name}: targets must lie in 0…1, got {target.array[wrong][0]} "
-            f"at {[int(i) for i in np.argwhere(wrong)[0]]}; map two classes to 0 and 1"
-        )
-    p = np.ones((), input.dtype) if pos_weight is None else as_tensor(pos_weight, input.dtype).array
+    t = target.array
+    if checks_values() and (at := first_of(~((t >= 0) & (t <= 1)))) is not None:
+        raise ValueError(f"{name}: targets must lie in 0…1, got {t[at]} at {list(at)}; map two classes to 0 and 1")
+    p = 1 if pos_weight is None else as_tensor(pos_weight, input.dtype).array
     return reduced(_weighted(BCEWithLogits.apply(input, target, p), weight), reduction)
 
 
@@ -190,7 +184,7 @@ def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor
     """The scores, 0 where the target is ignored: an infinite one there is no part of any sum."""
     axis = 0 if input.ndim == 1 else 1
     kept = target.array != ignore_index
-    if kept.all() or target.shape != (*input.shape[:axis], *input.shape[axis + 1 :]):
+    if (checks_values() and kept.all()) or target.shape != (*input.shape[:axis], *input.shape[axis + 1 :]):
         return input
     return where(Tensor(np.expand_dims(kept, axis)), input, 0.0)
 
@@ -204,6 +198,9 @@ def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignor
             f"got {target.dtype} of shape {target.shape}; use target.long()"
         )
     _not_empty(name, input)
+    if target.device != input.device:
+        cure = f'target.to("{input.device}")'
+        raise ValueError(f"{name}: the input is on {input.device}, the target on {target.device}; move it: {cure}")
     x = input.unsqueeze(0) if input.ndim == 1 else input
     t = target.array[None] if input.ndim == 1 else target.array
     if x.ndim < 2 or t.shape != (x.shape[0], *x.shape[2:]):
@@ -215,10 +212,8 @@ def _classes(name: str, input: Tensor, target: Any, weight: Tensor | None, ignor
     if weight is not None and weight.shape != (C,):
         raise ValueError(f"{name}: {C} classes need a weight of shape ({C},), got {weight.shape}")
     kept = t != ignore_index
-    wrong = kept & ((t < 0) | (t >= C))
-    if wrong.any():
-        at = [int(i) for i in np.argwhere(wrong)[0]]
-        raise IndexError(f"{name}: class {t[tuple(at)]} at {at} is outside 0…{C - 1}, for the input has {C} classes")
+    if checks_values() and (at := first_of(kept & ((t < 0) | (t >= C)))) is not None:
+        raise IndexError(f"{name}: class {t[at]} at {list(at)} is outside 0…{C - 1}, for the input has {C} classes")
     t = np.where(kept, t, 0).reshape(N, -1)
     w = np.ones_like(t, input.dtype) if weight is None else weight.array.astype(input.dtype)[t]
     return x.reshape(N, C, -1), t, w * kept.reshape(N, -1)
@@ -236,14 +231,14 @@ def _nll(
 ) -> Tensor:
     """The loss of classes by NLL or CrossEntropy, reduced."""
     x, t, w = _classes(name, scores, target, weight, ignore_index)
-    if reduction == "mean" and not w.any():
+    if reduction == "mean" and checks_values() and not w.any():
         raise ValueError(f"{name}: every target is ignore_index ({ignore_index}) or weighs 0, so there is no mean")
     loss = op.apply(x, t, w)
     if smoothing:
         kept = Tensor((target.array != ignore_index).reshape(t.shape).astype(x.dtype))
         even = x if weight is None else x * weight.reshape(-1, 1)
         loss = (1 - smoothing) * loss - smoothing * even.mean(1) * kept
-    return loss.sum() / float(w.sum()) if reduction == "mean" else reduced(loss.reshape(target.shape), reduction)
+    return loss.sum() / Tensor(w.sum()) if reduction == "mean" else reduced(loss.reshape(target.shape), reduction)
 
 
 def nll_loss(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinymed.autograd import Function
-from tinymed.cuda import moved
+from tinymed.kernels.cupy_dropout import Dropped
+from tinymed.ops.checks import checks_values, first_of
 from tinymed.random import Generator, default_generator
-from tinymed.tensor import Tensor, device_of
+from tinymed.tensor import Tensor
 
 
 class Standardize(Function):
@@ -48,15 +50,21 @@ class Embedding(Function):
 
 
 class Dropout(Function):
-    """y = x · m / (1 − p), each m 0 with probability p, else 1: the mean stays;  ∂y/∂x = m / (1 − p)"""
+    """y = x · m / (1 − p), each m 0 with probability p, else 1: the mean stays;  ∂y/∂x = m / (1 − p)
+
+    On a GPU m is not kept but drawn again for the gradient, unless it is one for a whole channel.
+    """
 
     def forward(ctx, x, p, generator, drawn):
-        keep = moved(generator.numpy.random(drawn, dtype=np.float32) >= p, device_of(x))
-        ctx.mask = keep * x.dtype.type(1 / (1 - p) if p < 1 else 0)
-        return x * ctx.mask
+        if drawn == x.shape and not isinstance(x, np.ndarray):
+            ctx.thinned = Dropped(x, p, generator.on_gpu()).of
+        else:
+            keep = generator.uniform(drawn, x) >= p
+            ctx.thinned = partial(np.multiply, keep * x.dtype.type(1 / (1 - p) if p < 1 else 0))
+        return ctx.thinned(x)
 
     def backward(ctx, g):
-        return g * ctx.mask
+        return ctx.thinned(g)
 
 
 def batch_norm(
@@ -141,11 +149,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     if input.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, got {input.dtype}; use x.long()")
     rows = len(weight)
-    outside = (input.array < 0) | (input.array >= rows)
-    if outside.any():
-        at = [int(i) for i in np.argwhere(outside)[0]]
+    if checks_values() and (at := first_of((input.array < 0) | (input.array >= rows))) is not None:
         raise IndexError(
-            f"embedding: index {input.array[tuple(at)]} at {at} is outside the table of {rows} rows (0…{rows - 1})"
+            f"embedding: index {input.array[at]} at {list(at)} is outside the table of {rows} rows (0…{rows - 1})"
         )
     if padding_idx is not None:
         padding_idx %= rows

@@ -22,11 +22,11 @@ class ValuesIndices(NamedTuple):
 class Amax(Reduction):
     """y = max x;  the gradient is shared evenly among the largest"""
 
-    best: np.ufunc = np.maximum
+    best = "max"
 
     def forward(ctx, x, axis, keepdim):
         ctx.remember(x, axis)
-        y = ctx.best.reduce(x, axis=axis, keepdims=True)
+        y = getattr(x, ctx.best)(axis=axis, keepdims=True)
         ctx.axis, ctx.chosen = axis, x == y
         return y if keepdim else y.squeeze(axis)
 
@@ -37,7 +37,7 @@ class Amax(Reduction):
 class Amin(Amax):
     """y = min x;  the gradient is shared evenly among the smallest"""
 
-    best = np.minimum
+    best = "min"
 
 
 @method()
@@ -87,7 +87,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(function: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     filled(name, x, dim)
-    return Tensor(np.asarray(function(x.array, axis=dim, keepdims=keepdim), np.int64))
+    return Tensor(function(x.array, axis=dim, keepdims=keepdim).astype(np.int64))
 
 
 @method()

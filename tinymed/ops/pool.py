@@ -233,7 +233,7 @@ def _adaptive(name: str, input: Tensor, output_size: Any, n: int, pool_axis: Any
 
 def _average_axis(x: Tensor, axis: int, windows: list[tuple[int, int]]) -> Tensor:
     """A product with the matrix whose row i is 1/k inside window i."""
-    A = np.zeros((x.shape[axis], len(windows)), x.dtype)
+    A = np.zeros_like(x.array, shape=(x.shape[axis], len(windows)))
     for i, (a, b) in enumerate(windows):
         A[a:b, i] = 1 / (b - a)
     return (x.movedim(axis, -1) @ Tensor(A)).movedim(-1, axis)

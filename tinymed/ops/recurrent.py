@@ -117,7 +117,7 @@ def _checked(
     if x.ndim != 3 or len(x) == 0:
         raise ValueError(f"{name}: expected x (T,N,I) of at least one time step, got shape {x.shape}")
     (_, N, I), H = x.shape, w_hh.shape[-1]
-    none = Tensor(np.zeros(k * H, x.dtype)).to(x.device)
+    none = x.new_zeros(k * H)
     b_ih, b_hh = none if b_ih is None else b_ih, none if b_hh is None else b_hh
     given = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, **states}
     shapes = {"w_ih": (k * H, I), "w_hh": (k * H, H), "b_ih": (k * H,), "b_hh": (k * H,)}

@@ -32,11 +32,11 @@ class Permute(Function):
     is_view = True
 
     def forward(ctx, x, dims):
-        ctx.dims = dims
+        ctx.back = sorted(range(len(dims)), key=dims.__getitem__)  # where each axis stood
         return x.transpose(dims)
 
     def backward(ctx, g):
-        return g.transpose(np.argsort(ctx.dims))
+        return g.transpose(ctx.back)
 
 
 class Expand(Function):

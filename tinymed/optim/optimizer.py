@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinymed.autograd import enable_grad
+from tinymed.kernels import cupy_graph
 from tinymed.nn.module import Module, array_of, clear_grad
 from tinymed.tensor import Tensor
 
@@ -76,14 +77,43 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        batches = [(params, group) for group in self.param_groups for params in _alike(group["params"])]
+        alike = [(params, group) for group in self.param_groups for params in _alike(group["params"])]
+        if (graph := cupy_graph.recording()) is not None:
+            self._record(graph, alike)
+        else:
+            self._update_all(alike)
+        return loss
+
+    def _update_all(self, alike: list[tuple[list[Tensor], dict[str, Any]]]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
-            for params, group in batches:
+            for params, group in alike:
                 gs = [p.grad.array for p in params if p.grad is not None]
                 self.update([p.array for p in params], gs, [self.state[p] for p in params], group)
                 for p in params:
                     p._version[0] += 1  # a graph made before is stale now
-        return loss
+
+    def _record(self, graph: cupy_graph.CUDAGraph, alike: list[tuple[list[Tensor], dict[str, Any]]]) -> None:
+        """The step as part of a CUDA graph: nothing counts as done, but at each replay the host does its part.
+
+        That is the same step, whose launches are in the graph already: it counts, and hands on new learning rates.
+        """
+        grads = {p: p.grad for params, _ in alike for p in params}
+        before = {p: dict(self.state[p]) for p in grads}
+        self._update_all(alike)
+        if any(set(self.state[p]) != set(state) for p, state in before.items()):
+            raise ValueError(
+                f"{type(self).__name__}: the first step makes the state, which each replay would make anew; "
+                "take a step before recording"
+            )
+        for p, state in before.items():
+            self.state[p].update(state)
+
+        def again() -> None:
+            for p, g in grads.items():
+                p.grad = g
+            self.step()
+
+        graph.at_replay(again)
 
     def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
         """Change parameters in place, each by its gradient and its own state, all by their group's options.
@@ -162,7 +192,7 @@ def _copied(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
             array = array_of(name, value)
             if array.shape != p.shape:
                 raise ValueError(f"the state's {name} has shape {array.shape}, its parameter {p.shape}")
-            copy[name] = Tensor(np.array(array, dtype=p.dtype))
+            copy[name] = Tensor(np.array(array, dtype=p.dtype)).to(p.device)
     return copy
 
 

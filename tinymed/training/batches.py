@@ -33,7 +33,7 @@ class Batches:
         self.dtype: np.dtype = np.dtype("float32") if first is None else first.dtype
         self.device: str = "cpu" if first is None else first.device
         if not isinstance(data, DataLoader):
-            data = DataLoader(_dataset(data, name, labelled), batch_size, shuffle)
+            data = DataLoader(_dataset(data, name, labelled), batch_size, shuffle, pin_memory=self.device != "cpu")
         self.loader = data
         # arrays are checked once, which gives the sample's own number; other datasets batch by batch
         kind = type(data.dataset)
@@ -57,7 +57,8 @@ class Batches:
                     f"{self.name}: x is uint8 {x.shape}, as pictures come; convert it: x.astype(np.float32) / 255"
                 )
             x = x.to(self.dtype) if x.is_floating_point() else x
-            yield x.to(self.device), None if y is None else y.to(self.device)
+            x = x.to(self.device, non_blocking=True)
+            yield x, None if y is None else y.to(self.device, non_blocking=True)
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         parts = batch if isinstance(batch, list | tuple) else [batch]

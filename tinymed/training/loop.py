@@ -21,6 +21,7 @@ from tinymed.training.callbacks import BestModel, Callback, EarlyStopping
 from tinymed.training.history import History
 from tinymed.training.objective import Objective, class_weights
 from tinymed.training.progress import Silent, progress
+from tinymed.training.step import CapturedStep, Step
 
 
 def fit(
@@ -41,6 +42,7 @@ def fit(
     seed: int | None = None,
     shuffle: bool = True,
     verbose: Any = "auto",
+    capture: bool = False,
 ) -> History:
     """Train the model; the figures of each epoch come back.
 
@@ -54,6 +56,8 @@ def fit(
                        None leaves those of the last epoch, with early_stopping too
     seed               governs shuffling and dropout: with equal weights to start from, runs are equal bit for bit
     verbose            False: silent; 2: a line an epoch; else a bar where the output is a terminal
+    capture            on a GPU: record a step as CUDA graphs and replay them, for every batch of the first one's shape;
+                       many times as fast where layers are small. The model must not look at its numbers in forward
 
     The figures of training are taken as it goes, while the weights still change; those of validation
     (val_...) after the epoch. Ctrl-C ends training cleanly; the history's note tells.
@@ -78,7 +82,10 @@ def fit(
             f"OneCycleLR was made for {by_batch.total_steps} steps, but {epochs} epochs of {len(batches)} batches "
             f"are {epochs * len(batches)}; give total_steps={epochs * len(batches)}"
         )
-    history, step = History(), _Step(model, objective, optimizer, weights, by_batch)
+    if capture and batches.device == "cpu":
+        raise ValueError('fit: capture=True records what a GPU does, but the model is on the CPU; use model.to("cuda")')
+    history = History()
+    step = (CapturedStep if capture else Step)(model, objective, optimizer, weights, by_batch)
     with _modes_kept(model), _seeded(seed), progress(verbose, epochs, len(batches)) as shown:
         try:
             for epoch in range(1, epochs + 1):
@@ -137,63 +144,10 @@ def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256
     return outputs if loss is None else Objective(loss).probabilities(outputs)
 
 
-# -------------------------------------------------------------------- one epoch, one step
+# -------------------------------------------------------------------- one epoch
 
 
-class _Step:
-    """One step of the optimiser, which can be undone: the weights before it are kept."""
-
-    def __init__(
-        self,
-        model: Module,
-        objective: Objective,
-        optimizer: Optimizer,
-        weights: np.ndarray | None,
-        scheduler: OneCycleLR | None,
-    ) -> None:
-        self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.weights, self.scheduler = weights, scheduler
-        self.held = [*model.parameters(), *model.buffers()]
-        self.before = [t.array.copy() for t in self.held]
-
-    def __call__(self, x: Any, y: Any, where: str) -> tuple[float, np.ndarray, np.ndarray]:
-        """The loss, the outputs and the labels of a batch, after one step down its gradient."""
-        output = self.model(x)
-        target = self.objective.target(output, y)
-        labels = self.objective.labels(target.cpu().array)
-        weight = None if self.weights is None else self.weights[labels.reshape(len(labels))]
-        loss = self.objective(output, target, weight)
-        value = float(loss.item())
-        if not math.isfinite(value):
-            self.undo(f"the loss became {value} in {where}")
-        self.optimizer.zero_grad()
-        loss.backward()
-        for copy, t in zip(self.before, self.held):
-            np.copyto(copy, t.array)
-        self.optimizer.step()
-        if self.scheduler is not None:
-            self.scheduler.step()
-        return value, output.cpu().array, labels
-
-    def check(self, epoch: int) -> None:
-        """Refuse weights that the epoch's last step, which no loss has seen, has broken."""
-        if not all(np.isfinite(p.array).all() for p in self.model.parameters()):
-            self.undo(f"the last step of epoch {epoch} made weights NaN or infinite")
-
-    def undo(self, what: str) -> None:
-        with no_grad():
-            for copy, t in zip(self.before, self.held):
-                t.copy_(copy)
-        rates = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
-        raise FloatingPointError(
-            f"{what}; the model has the weights from before the last step again. Lower the learning rate "
-            f"(now {rates}), clip gradients, or scale the inputs"
-        )
-
-
-def _train(
-    step: _Step, batches: Batches, functions: dict[str, Callable], epoch: int, shown: Silent
-) -> dict[str, float]:
+def _train(step: Step, batches: Batches, functions: dict[str, Callable], epoch: int, shown: Silent) -> dict[str, float]:
     step.model.train()
     tally = _Tally(step.objective, functions)
     with np.errstate(over="ignore", invalid="ignore"):  # what matters of it is refused, in words

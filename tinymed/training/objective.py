@@ -75,13 +75,13 @@ class Objective:
         self.two_classes = self.output in ("logits", "probabilities")
         self.several_classes = self.output in ("scores", "log-probabilities")
 
-    def __call__(self, output: Tensor, target: Tensor, weight: np.ndarray | None = None) -> Tensor:
+    def __call__(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         if weight is None:
             loss = self.loss(output, target)
         else:
             each = self._each(output, target)
             each = each.reshape(each.shape[0], -1).mean(1)
-            loss = (each * Tensor(weight.astype(each.dtype))).mean()
+            loss = (each * weight).mean()
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = loss.shape if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f'the loss of a batch must be one number, got {got}; use reduction="mean"')
