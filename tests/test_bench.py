@@ -59,7 +59,49 @@ def test_pictures_are_drawn(tmp_path):
 def test_answers_that_differ_are_refused():
     with pytest.raises(ValueError, match="conv 1x1: b and a disagree: 2 against 1"):
         measure._compare("conv", "1x1", "a", [1.0, 5.0], "b", [2.0, 5.0])
+    with pytest.raises(ValueError, match="disagree"):
+        measure._compare("softmax", "1 MB", "a", [1e-3, 1e-3], "b", [1e-3, 2e-3])
     measure._compare("conv", "1x1", "a", [1.0, 5.0], "b", [1.001, 5.0])
+
+
+def test_a_wrong_answer_has_no_row(monkeypatch):
+    compare, complaints = measure._compare, []
+
+    def compared(workload, case, first, want, engine, got):
+        compare(workload, case, first, want, engine, [2 * n for n in got] if engine == "tinymed numpy" else got)
+
+    monkeypatch.setattr(measure, "_compare", compared)
+    engines = ["tinymed", "tinymed numpy"]
+    rows = measure.measure(["autograd"], engines, 1, 1, 0.01, id, complain=complaints.append)
+    assert [row["engine"] for row in rows] == ["tinymed"]
+    assert len(complaints) == 1
+    assert "tinymed numpy and tinymed disagree" in complaints[0]
+
+
+def test_what_fails_is_told_and_ends_neither_the_worker_nor_the_rest(monkeypatch):
+    worker = measure.Worker("tinymed", 1, "cpu")
+    with pytest.raises(ValueError, match="bench: matmul none: tinymed: KeyError: 'none'"):
+        worker.ask(workload="matmul", case="none", seconds=0.01)
+    assert worker.ask(workload="matmul", case="128", seconds=0.01)["times"]
+    monkeypatch.setattr(measure, "LIMIT", 0.2)
+    with pytest.raises(ValueError, match="bench: growth image 224: tinymed: the worker ended"):
+        worker.ask(workload="growth image", case="224", seconds=60)
+    with pytest.raises(ValueError, match="the worker ended"):
+        worker.ask(workload="matmul", case="128", seconds=0.01)
+    worker.close()
+    monkeypatch.setattr(measure, "LIMIT", 60)
+    monkeypatch.setitem(measure.ENGINES, "broken", ("no_such_library", {}))
+    complaints = []
+    rows = measure.measure(["autograd"], ["broken", "tinymed"], 1, 2, 0.01, id, complain=complaints.append)
+    assert [row["engine"] for row in rows] == ["tinymed"]
+    assert complaints == ["bench: autograd 1000 tiny ops: broken: the worker ended"]
+
+
+def test_without_a_gpu_one_sentence(refused):
+    if not tinymed.cuda.is_available():
+        refused("no GPU can be used: ", "bench", "--device", "cuda")
+    refused("ladder stands alone", "bench", "ladder", "conv")
+    refused("no workload is called 'growth'; there are: peak, copy, ", "bench", "growth", "--device", "cuda")
 
 
 @pytest.mark.parametrize("workload", [name for name in WORKLOADS if not name.startswith("growth")])

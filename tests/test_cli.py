@@ -170,6 +170,39 @@ def test_ctrl_c(command, monkeypatch, step, code, said):
     assert Path("run/run.json").exists() == (code == 0)
 
 
+# what plays nvidia-smi prints, and what is to be installed
+DRIVERS = {
+    "580.65.06": r'pip install "tinymed\[cuda13\]"$',
+    "535.104.05": r'pip install "tinymed\[cuda12\]"$',
+    "470.57.02": "it is too old, install one from r580 on$",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script plays nvidia-smi")
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_doctor_names_a_card_that_cannot_be_used_yet(command, monkeypatch, tmp_path, driver):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho 'NVIDIA A100, 40 GB, {driver}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(tinymed.cuda, "missing", lambda: "CuPy is not installed")
+    code, text, _ = command("doctor")
+    assert code == 0
+    gpu = text.split("\nGPU\n")[1].split("\n\n")[0]
+    assert gpu.startswith(f"  card          NVIDIA A100, 40 GB\n  driver        {driver}\n  missing       CuPy is not")
+    assert re.search(DRIVERS[driver], gpu)
+
+
+@pytest.mark.parametrize("script", [None, "echo 'No devices were found'", "exit 9"])
+def test_doctor_says_in_one_line_why_there_is_no_gpu(command, monkeypatch, tmp_path, script):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if script:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setattr(tinymed.cuda, "missing", lambda: "there is none")
+    assert "\nGPU\n  missing       there is none\n\nlibraries\n" in command("doctor")[1]
+
+
 def test_doctor_refuses_an_unknown_backend_before_it_prints():
     environment = os.environ | {"TINYMED_BACKEND": "none"}
     command = [sys.executable, "-m", "tinymed", "doctor"]

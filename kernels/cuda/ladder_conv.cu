@@ -3,15 +3,14 @@
 //     y[n,i,j,o] = Σ_u Σ_v Σ_c  w[o,u,v,c] · x[n, i·s+u·d−p, j·s+v·d−p, c]
 //
 // Images and weights with channels last, one group, no bias. Each x is needed KH·KW·O times and each w
-// N·OH·OW times: a fast kernel fetches neither that often. conv.cu goes on from step 4, and has the
-// gradients.
+// N·OH·OW times: a fast kernel fetches neither that often. conv.cu goes on from step 4 (step 5, told at
+// the end), and has the gradients.
 #include "conv_shape.cuh"
 #include "prims.cuh"
 
 // Step 1: a thread for each y.
-// Neighbouring threads have neighbouring o, so they write side by side and all
-// read the same x. But every multiply-add takes two loads, and nothing that one thread fetched serves
-// another, but by luck of the cache.
+// Neighbouring threads have neighbouring o, so they write side by side and all read the same x. But every
+// multiply-add takes two loads, and nothing that one thread fetched serves another, but by luck of the cache.
 // Launch: blocks (⌈N·OH·OW·O/256⌉) of 256 threads.
 extern "C" __global__ void conv_1_naive(ConvShape s, const float* x, const float* w, float* y) {
     const int t = blockIdx.x * 256 + threadIdx.x, o = t % s.O, j = t / s.O % s.OW, i = t / s.O / s.OW % s.OH;
@@ -30,12 +29,12 @@ extern "C" __global__ void conv_1_naive(ConvShape s, const float* x, const float
     y[t] = sum;
 }
 
-// Step 2: shared memory, and registers.
-// A block computes 8x8 pixels of y, 32 channels of each. It fetches the
-// patch of x that these see once, and the weights once, 4 channels at a time. A thread computes 8 channels of
-// one pixel: 1 load of x and 2 (of 16 bytes) of w, all from shared memory, serve 8 multiply-adds. Weak
-// points: the patch grows with the kernel and the stride, small images leave threads without a pixel, and
-// each x fetched into a register serves only 8 products.
+// Step 2: a block fetches a patch of x together, into shared memory.
+// A block computes 8x8 pixels of y, 32 channels of each. It fetches the patch of x that these see once, and
+// the weights once, 4 channels at a time. A thread computes 8 channels of one pixel: 1 load of x and 2 (of 16
+// bytes) of w, all from shared memory, serve 8 multiply-adds. Weak points: the patch grows with the kernel
+// and the stride, small images leave threads without a pixel, and each x fetched into a register serves only
+// 8 products.
 // Launch: blocks (⌈OW/8⌉, ⌈OH/8⌉, N · ⌈O/32⌉) of 256 threads; shared memory for 4·PATCH + KH·KW·128 floats,
 // PATCH = (7·SH + (KH−1)·DH + 1) · (7·SW + (KW−1)·DW + 1).
 extern "C" __global__ void conv_2_shared(ConvShape s, const float* x, const float* w, float* y) {
@@ -89,10 +88,9 @@ __device__ float window(const ConvShape& s, const float* x, int m, int k) {
 }
 
 // Step 3: a matrix product whose left matrix is gathered while it is fetched ("implicit GEMM").
-// y (pixels, O)
-// = windows (pixels, KH·KW·C) · wᵀ, by matmul_3_registers (ladder_matmul.cu); only what fetches a tile of A
-// is new. Kernel, stride and image may have any size, the tiles stay full, and each number fetched serves 64.
-// The price are divisions to find each x, which conv.cu then avoids.
+// y (pixels, O) = windows (pixels, KH·KW·C) · wᵀ, by matmul_3_registers (ladder_matmul.cu); only what fetches
+// a tile of A is new. Kernel, stride and image may have any size, the tiles stay full, and each number
+// fetched serves 64. The price are divisions to find each x, which conv.cu then avoids.
 // Launch: blocks (⌈N·OH·OW/64⌉, ⌈O/64⌉) of 256 threads.
 extern "C" __global__ void conv_3_implicit_gemm(ConvShape s, const float* x, const float* w, float* y) {
     __shared__ float a[64][17], b[64][17];  // 17: the rows of neighbouring threads lie in different banks
@@ -122,11 +120,11 @@ extern "C" __global__ void conv_3_implicit_gemm(ConvShape s, const float* x, con
 
 #if defined(TM_CPU) || __CUDA_ARCH__ >= 800
 
-// Step 4: tensor cores.
-// The same tiles, multiplied by tm_mma_tf32 (prims.cuh, and matmul_5_tensor_cores):
-// 1024 multiply-adds an instruction, factors rounded to TF32, so y is right to about 3e-4. Now fetching is
-// the slow part; conv.cu brings four channels a copy, past the registers and while the last tile is being
-// multiplied, and finds them without divisions.
+// Step 4: a warp multiplies small matrices, on tensor cores.
+// The same tiles, multiplied by tm_mma_tf32 (prims.cuh, and matmul_5_tensor_cores): 1024 multiply-adds an
+// instruction, factors rounded to TF32, so y is right to about 3e-4. Now fetching is the slow part; conv.cu
+// brings four channels a copy, past the registers and while the last tile is being multiplied, and finds them
+// without divisions.
 // Launch: blocks (⌈N·OH·OW/64⌉, ⌈O/64⌉) of 256 threads: 8 warps, each for 16 pixels by 32 channels.
 extern "C" __global__ void conv_4_tensor_cores(ConvShape s, const float* x, const float* w, float* y) {
     __shared__ float a[64][20], b[64][20];  // 20: the 32 lanes of a fragment read from 32 banks
@@ -160,3 +158,9 @@ extern "C" __global__ void conv_4_tensor_cores(ConvShape s, const float* x, cons
 }
 
 #endif
+
+// Step 5: conv.cu: copies beside the tensor cores, past the registers.
+// Three stages of tiles: cp.async fills two, four channels a copy, while the tensor cores work on the third. x
+// is found by counting on from the place before (Milometer), not by dividing. A warp computes up to 64x32
+// numbers, so that a fragment, once in registers, serves several instructions.
+// Launch: cupy_conv.conv2d(x, w, b, s).

@@ -4,13 +4,13 @@
 //
 // The arithmetic is always the same, M·N·K multiply-adds. What changes is how often a number is fetched, and
 // from how far away: memory (some hundred cycles), shared memory (some thirty), registers (none). gemm.cu
-// goes on from step 4, conv.cuh from step 5.
+// goes on from step 4, conv.cuh from step 5: steps 6 and 7, told at the end.
 #include "prims.cuh"
 
 // Step 1: a thread for each number of C.
-// Neighbouring threads have neighbouring n, so a warp reads B and
-// writes C in whole lines. But every multiply-add needs two loads from memory (or its cache): the whole of A
-// is read N times, the whole of B M times.
+// Neighbouring threads have neighbouring n, so a warp reads B and writes C in whole lines. But every
+// multiply-add needs two loads from memory (or its cache): the whole of A is read N times, the whole of B M
+// times.
 // Launch: blocks (⌈N/32⌉, ⌈M/8⌉) of (32, 8) threads.
 extern "C" __global__ void matmul_1_naive(int M, int N, int K, const float* A, const float* B, float* C) {
     const int n = blockIdx.x * 32 + threadIdx.x, m = blockIdx.y * 8 + threadIdx.y;
@@ -20,10 +20,9 @@ extern "C" __global__ void matmul_1_naive(int M, int N, int K, const float* A, c
     C[m * N + n] = sum;
 }
 
-// Step 2: shared memory.
-// The 32x32 threads of a block need the same 32 rows of A and 32 columns of B. So they
-// fetch a tile of each together, one number a thread, and then everybody reads from the tiles: memory is read
-// 32 times less often.
+// Step 2: a block fetches tiles together, into shared memory.
+// The 32x32 threads of a block need the same 32 rows of A and 32 columns of B. So they fetch a tile of each
+// together, one number a thread, and then everybody reads from the tiles: memory is read 32 times less often.
 // Launch: blocks (⌈N/32⌉, ⌈M/32⌉) of (32, 32) threads.
 extern "C" __global__ void matmul_2_tiled(int M, int N, int K, const float* A, const float* B, float* C) {
     __shared__ float a[32][32], b[32][32];
@@ -39,11 +38,11 @@ extern "C" __global__ void matmul_2_tiled(int M, int N, int K, const float* A, c
     if (m < M && n < N) C[m * N + n] = sum;
 }
 
-// Step 3: registers.
-// In step 2 each multiply-add still takes two loads, from shared memory now. Here a thread
-// computes 4x4 numbers: 4 of a and 4 of b, fetched once into registers, serve 16 multiply-adds. Half a load
-// each, a quarter of step 2's. The thread's 4 rows (and columns) are 16 apart, so that neighbouring threads
-// read neighbouring columns.
+// Step 3: a thread computes 4x4 numbers, from registers.
+// In step 2 each multiply-add still takes two loads, from shared memory now. Here a thread computes 4x4
+// numbers: 4 of a and 4 of b, fetched once into registers, serve 16 multiply-adds. Half a load each, a
+// quarter of step 2's. The thread's 4 rows (and columns) are 16 apart, so that neighbouring threads read
+// neighbouring columns.
 // Launch: blocks (⌈N/64⌉, ⌈M/64⌉) of (16, 16) threads.
 extern "C" __global__ void matmul_3_registers(int M, int N, int K, const float* A, const float* B, float* C) {
     __shared__ float a[64][17], b[16][64];  // 17: rows 16 apart then lie in different banks
@@ -73,10 +72,10 @@ extern "C" __global__ void matmul_3_registers(int M, int N, int K, const float* 
     }
 }
 
-// Step 4: vectors.
-// A load of 16 bytes takes one instruction, as one of 4 bytes does. So a is kept turned,
-// [k][m], where a thread's rows are neighbours too, and everything moves four numbers at a time. With 8x8
-// numbers a thread, 4 loads serve 64 multiply-adds. N and K must be multiples of 4 (gemm.cu takes any size).
+// Step 4: four numbers a load, 8x8 numbers a thread.
+// A load of 16 bytes takes one instruction, as one of 4 bytes does. So a is kept turned, [k][m], where a
+// thread's rows are neighbours too, and everything moves four numbers at a time. With 8x8 numbers a thread, 4
+// loads serve 64 multiply-adds. N and K must be multiples of 4 (gemm.cu takes any size).
 // Launch: blocks (⌈N/128⌉, ⌈M/128⌉) of (16, 16) threads.
 extern "C" __global__ void __launch_bounds__(256)
 matmul_4_vectors(int M, int N, int K, const float* A, const float* B, float* C) {
@@ -118,11 +117,11 @@ matmul_4_vectors(int M, int N, int K, const float* A, const float* B, float* C) 
 
 #if defined(TM_CPU) || __CUDA_ARCH__ >= 800
 
-// Step 5: tensor cores.
-// One instruction of a warp multiplies 16x8 by 8x8 numbers: 1024 multiply-adds, where
-// step 4's instructions do 32. Each lane brings the numbers that tm_mma_tf32 asks of it (prims.cuh). The
-// price: factors are rounded to TF32, 10 bits of fraction, so C is right to about 3e-4 instead of 1e-7. What
-// is left to gain is in conv.cuh: fetch the next tile while this one is multiplied.
+// Step 5: a warp multiplies small matrices, on tensor cores.
+// One instruction of a warp multiplies 16x8 by 8x8 numbers: 1024 multiply-adds, where step 4's instructions
+// do 32. Each lane brings the numbers that tm_mma_tf32 asks of it (prims.cuh). The price: factors are rounded
+// to TF32, 10 bits of fraction, so C is right to about 3e-4 instead of 1e-7. What is left to gain is in
+// conv.cuh: fetch the next tile while this one is multiplied.
 // Launch: blocks (⌈N/64⌉, ⌈M/64⌉) of 256 threads: 8 warps, each for 16 rows by 32 columns.
 extern "C" __global__ void matmul_5_tensor_cores(int M, int N, int K, const float* A, const float* B,
                                                  float* C) {
@@ -157,3 +156,15 @@ extern "C" __global__ void matmul_5_tensor_cores(int M, int N, int K, const floa
 }
 
 #endif
+
+// Step 6: gemm.cu, exact: the next tile is under way while one is multiplied.
+// It goes on from step 4. The next tile's numbers come from memory into registers while this one's are
+// multiplied, and then go into a second pair of tiles: one barrier a step, and memory's delay is hidden. Where
+// C is small, smaller tiles give every multiprocessor a block. Any size, turned matrices, stacks of them.
+// Launch: cupy_matmul.gemm(a, b).
+
+// Step 7: conv.cuh, TF32: copies beside the tensor cores, past the registers.
+// It goes on from step 5. Three stages of tiles: cp.async fills two, sixteen bytes a copy, while the tensor
+// cores work on the third. A warp computes up to 64x32 numbers, so that a fragment, once in registers, serves
+// several instructions. A product is a convolution of 1x1: a row of A is a pixel, K its channels.
+// Launch: cupy_matmul.gemm(a, b, tf32=True).

@@ -17,12 +17,19 @@ COLOURS = {
     "PyTorch tuned": "#ff7f0e",
     "PyTorch": "#fdae6b",
     "JAX": "#7f7f7f",
+    "tinymed cuda": "#2ca02c",
+    "tinymed cuda captured": "#98df8a",
+    "tinymed cuda float32": "#17becf",
+    "PyTorch cuda": "#d62728",
+    "PyTorch cuda captured": "#ff9896",
+    "PyTorch cuda float32": "#e377c2",
 }
+ROOFS = {"gflops": "this machine: big product, big copy", "float32_gflops": "the same, product without TF32"}
 
 
-def peer_of(rows: list[dict]) -> dict[tuple, float]:
-    """The milliseconds that ratios are to: the strictest peer's that was measured."""
-    return {(row["workload"], row["case"]): row["ms"] for row in rows if row["engine"] == PEER}
+def peer_of(rows: list[dict], peer: str = PEER) -> dict[tuple, float]:
+    """The milliseconds that ratios are to: by default the strictest peer's that was measured."""
+    return {(row["workload"], row["case"]): row["ms"] for row in rows if row["engine"] == peer}
 
 
 def table(rows: list[dict], peaks: dict[str, float]) -> str:
@@ -72,11 +79,12 @@ def draw(folder: Path, rows: list[dict], peaks: dict[str, float], title: str) ->
         draw_growth(folder / "growth.png", grown, title)
 
 
-def draw_bars(path: Path, rows: list[dict], title: str) -> None:
-    """Every case's time in every engine, as a ratio to PyTorch tuned."""
+def draw_bars(path: Path, rows: list[dict], title: str, peer: str = PEER) -> None:
+    """Every case's time in every engine, as a ratio to the peer's."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    peers = peer_of(rows)
+    peers = peer_of(rows, peer)
     cases = [key for key in dict.fromkeys((row["workload"], row["case"]) for row in rows) if key in peers]
     names = list(dict.fromkeys(row["engine"] for row in rows))
     figure = Figure(figsize=(10, 1.5 + 0.42 * len(cases)), layout="constrained", dpi=110)
@@ -92,34 +100,39 @@ def draw_bars(path: Path, rows: list[dict], title: str) -> None:
     axes.set_yticks(range(len(cases)), [f"{workload}: {case}" for workload, case in cases])
     axes.set_ylim(len(cases) - 0.4, -0.6)
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(title=title, xlabel=f"time / {PEER}'s time (left of 1: faster)")
-    figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(title=title, xlabel=f"time / {peer}'s time (left of 1: faster)")
+    figure.legend(loc="outside lower center", ncols=len(names) if len(names) < 6 else 3, frameon=False)
     figure.savefig(path)
 
 
-def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: str) -> None:
+def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: str, ours: str = OURS) -> None:
     """GFLOP/s over flops a byte, under what the machine can: its copy's bandwidth, its biggest product."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained", dpi=110)
     axes = figure.subplots()
     x = np.logspace(0, 3.3, 200)
-    roof = np.minimum(peaks["gflops"], x * peaks["copy_gb_s"])
-    axes.loglog(x, roof, color="black", label="this machine: big product, big copy")
+    for (name, label), line in zip(ROOFS.items(), ("-", "--")):
+        if name in peaks:
+            axes.loglog(x, np.minimum(peaks[name], x * peaks["copy_gb_s"]), line, color="black", label=label)
     shown = [row for row in rows if row["flops"] and row["bytes"]]
-    for name, marker in zip(dict.fromkeys(row["engine"] for row in shown), "osv^D"):
+    for name, marker in zip(dict.fromkeys(row["engine"] for row in shown), "osv^DPX"):
         mine = [row for row in shown if row["engine"] == name]
         axes.plot([r["flops"] / r["bytes"] for r in mine], [r["gflops"] for r in mine], marker, label=name,
                   color=COLOURS.get(name))  # fmt: skip
-    ours = sorted(
-        ((row["flops"] / row["bytes"], row["gflops"], row) for row in shown if row["engine"] == OURS),
+    named = sorted(
+        ((row["flops"] / row["bytes"], row["gflops"], row) for row in shown if row["engine"] == ours),
         key=lambda o: o[0],
     )
-    for k, (across, up, row) in enumerate(ours):  # each on a line of its own, below the points
+    highest = min([up / 2 for across, up, _ in named if across > 10] + [peaks["gflops"] * 0.12])
+    for k, (across, up, row) in enumerate(named):  # each on a line of its own, below the points
         name = f"{row['workload']}: {row['case']}"
-        place = across, peaks["gflops"] * 0.12 / 1.32**k if across > 10 else up / 2
-        axes.annotate(name, (across, up), xytext=place, fontsize=7, arrowprops={"arrowstyle": "-", "alpha": 0.3})
-    lowest = min([row["gflops"] for row in shown] + [peaks["gflops"] * 0.12 / 1.32 ** len(ours)])
+        place = across, highest / 1.32**k if across > 10 else up / 2
+        axes.annotate(name, (across, up), xytext=place, fontsize=7, ha="right" if across > 300 else "left",
+                      arrowprops={"arrowstyle": "-", "alpha": 0.3})  # fmt: skip
+    lowest = min([row["gflops"] for row in shown] + [highest / 1.32 ** len(named)])
     axes.set_ylim(bottom=lowest / 2)
     axes.set(title=title, xlabel="flops a byte that must move", ylabel="GFLOP/s")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)

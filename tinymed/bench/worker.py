@@ -1,5 +1,6 @@
-"""One engine in its own process: `python -m tinymed.bench.worker ENGINE THREADS` answers questions, a line each.
+"""One engine in its own process: `python -m tinymed.bench.worker ENGINE THREADS DEVICE` answers questions, a line each.
 
+DEVICE says which workloads are asked for: those of a CPU's benchmark, or those of a GPU's, which the CPU does as well.
 Two libraries in one process would share, and fight for, the same processors' threads.
 """
 
@@ -10,12 +11,49 @@ import json
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinymed.bench.workloads import WORKLOADS, Case, Run
+from tinymed.bench import workloads
+from tinymed.bench.workloads import Case, Run
+
+
+def table(device: str) -> dict[str, dict[str, Case]]:
+    """The workloads of a device's benchmark."""
+    if device == "cpu":
+        return workloads.WORKLOADS
+    from tinymed.bench import cuda_workloads
+
+    return cuda_workloads.WORKLOADS
+
+
+def parts(name: str, threads: int, device: str) -> tuple[Callable, Callable]:
+    """How an engine makes a case, and how it times one: in ms a call, given the seconds for all."""
+    if device == "cpu":
+        return maker(name, threads), by_host
+    from tinymed.bench.engines import Engine
+
+    library, _, how = name.partition(":")
+    device, _, way = how.partition(" ")
+    if device == "cuda":
+        engine = Engine(library, device, way)
+        return engine.prepare, engine.times
+    maker(name, threads)
+    return Engine(library, "cpu").prepare, by_host
+
+
+def by_host(run: Run, seconds: float, whole: bool) -> dict[str, list[float]]:
+    """ms of each call, by the host's clock, as a CPU is timed; whether many kernels are behind it is no matter."""
+    times: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while not times or time.perf_counter() < deadline:
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return {"times": times}
 
 
 def maker(name: str, threads: int) -> Callable[[Case], Run | None]:
@@ -38,7 +76,7 @@ def answer_of(found: list) -> list[float]:
     """A few numbers of everything that was computed: enough to see that it is the same."""
     numbers: list[float] = []
     for tensor in found:
-        array = tensor.detach().numpy() if hasattr(tensor, "detach") else np.asarray(tensor)
+        array = tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else np.asarray(tensor)
         a = array.astype(np.float64).reshape(-1)
         numbers += [float(a.mean()), float(np.abs(a).mean()), float(a[len(a) // 3])]
     return numbers
@@ -53,32 +91,39 @@ def peak_kb() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+class Asked:
+    """Answers questions; the case last asked for is kept."""
+
+    def __init__(self, name: str, threads: int, device: str) -> None:
+        self.make, self.time = parts(name, threads, device)
+        self.table = table(device)
+        self.key: tuple[str, str] | None = None
+        self.run: Run | None = None
+
+    def __call__(self, workload: str, case: str, seconds: float) -> dict[str, Any] | None:
+        """The case's times, the first time an answer, and what it gave last. None for a case that the engine lacks."""
+        about, reply = self.table[workload][case], {}
+        if self.key != (workload, case):
+            self.key, self.run = (workload, case), None  # what an earlier case holds is not kept
+            start = time.perf_counter()
+            self.run = self.make(about)
+            if self.run is not None:
+                answer = answer_of(self.run())
+                reply = {"first": time.perf_counter() - start, "answer": answer}
+        if self.run is None:
+            return None
+        reply |= self.time(self.run, seconds, about.whole)
+        return reply | {"last": answer_of(self.run()), "peak_kb": peak_kb()}
+
+
 def main() -> None:
-    make = maker(sys.argv[1], int(sys.argv[2]))
-    made: dict[tuple, Run | None] = {}
+    ask = Asked(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     for line in sys.stdin:
-        question = json.loads(line)
-        key = question["workload"], question["case"]
-        reply: dict[str, Any] = {}
-        if key not in made:
-            made.clear()  # what an earlier case holds is not kept
-            start = time.perf_counter()
-            run = made[key] = make(WORKLOADS[key[0]][key[1]])
-            if run is not None:
-                answer = answer_of(run())
-                reply["first"], reply["answer"] = time.perf_counter() - start, answer
-        run = made[key]
-        if run is None:
-            print("null", flush=True)
-            continue
-        times: list[float] = []
-        deadline = time.perf_counter() + question["seconds"]
-        while not times or time.perf_counter() < deadline:
-            start = time.perf_counter()
-            found = run()
-            times.append(time.perf_counter() - start)
-        reply["times"], reply["last"] = times, answer_of(found)
-        reply["peak_kb"] = peak_kb()
+        try:
+            reply = ask(**json.loads(line))
+        except Exception as error:  # also what a driver or a compiler has to say: one case fails, and not the rest
+            traceback.print_exc()
+            reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), flush=True)
 
 

@@ -15,18 +15,24 @@ Run = Callable[[], Any]
 
 
 class Case(NamedTuple):
-    """One thing to time: `make(engine)` gives the function; flops and bytes are of one call, 0 where unknown."""
+    """One thing to time: `make(engine)` gives the function; flops and bytes are of one call, 0 where unknown.
 
-    make: Callable[[Any], Run]
+    The rest is for a GPU. make may give None there: the engine lacks the case.
+    """
+
+    make: Callable[[Any], Run | None]
     flops: float = 0
     bytes: float = 0  # that must be read and written at least, for the roofline
+    ways: tuple[str, ...] = ()  # how else engines.py is to run it: "captured", "float32"
+    whole: bool = False  # many kernels in a row: timed by the host's clock, the cache as it is
+    copied: tuple[float, float] = (0, 0)  # bytes to the GPU before it, and from it after
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def _with_gradient(forward: Callable, inputs: list, engine: Any) -> Run:
+def with_gradient(forward: Callable, inputs: list, engine: Any) -> Run:
     """forward and backward: the output and every input's gradient."""
     g = None
 
@@ -52,8 +58,14 @@ def network(engine: Any) -> Any:
         *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Linear(128, 1)),
     )
-    weights = {name: engine.tensor(normal(*p.shape) * p.shape[-1] ** -0.5) for name, p in model.state_dict().items()}
-    model.load_state_dict(weights)
+    return loaded(
+        model, {n: engine.tensor(normal(*p.shape) * p.shape[-1] ** -0.5) for n, p in model.state_dict().items()}
+    )
+
+
+def loaded(model: Any, weights: dict[str, Any]) -> Any:
+    """The model, moved to where the weights are, with these."""
+    model.to(next(iter(weights.values())).device).load_state_dict(weights)
     return model
 
 
@@ -94,7 +106,7 @@ def conv(engine: Any, x: tuple, w: tuple, how: dict, backward: bool) -> Run:
     inputs = [engine.tensor(a, requires_grad=True) for a in (normal(*x), normal(*w) / 8, normal(w[0]))]
     forward = partial(engine.nn.functional.conv2d, *inputs, **how)
     if backward:
-        return _with_gradient(forward, inputs, engine)
+        return with_gradient(forward, inputs, engine)
 
     def run() -> list:
         with engine.no_grad():
@@ -114,17 +126,17 @@ def _conv_case(x: tuple, w: tuple, backward: bool = True, **how: Any) -> Case:
 
 def pool(engine: Any, name: str) -> Run:
     x = engine.tensor(normal(32, 64, 56, 56), requires_grad=True)
-    return _with_gradient(lambda: getattr(engine.nn.functional, name)(x, 2), [x], engine)
+    return with_gradient(lambda: getattr(engine.nn.functional, name)(x, 2), [x], engine)
 
 
 def recurrent(engine: Any, layer: str, T: int, N: int, I: int, H: int) -> Run:
     model = getattr(engine.nn, layer)(I, H)
-    model.load_state_dict({n: engine.tensor(normal(*p.shape) * H**-0.5) for n, p in model.state_dict().items()})
+    loaded(model, {n: engine.tensor(normal(*p.shape) * H**-0.5) for n, p in model.state_dict().items()})
     x = engine.tensor(normal(T, N, I), requires_grad=True)
-    return _with_gradient(lambda: model(x)[0], [x, *model.parameters()], engine)
+    return with_gradient(lambda: model(x)[0], [x, *model.parameters()], engine)
 
 
-def _recurrent_case(layer: str, T: int, N: int, I: int, H: int) -> Case:
+def recurrent_case(layer: str, T: int, N: int, I: int, H: int) -> Case:
     return Case(partial(recurrent, layer=layer, T=T, N=N, I=I, H=H), 6.0 * T * N * GATES[layer] * H * (I + H))
 
 
@@ -169,7 +181,7 @@ WORKLOADS: dict[str, dict[str, Case]] = {
         for name in ("max_pool2d", "avg_pool2d")
     },
     "recurrent": {
-        f"{layer} T{T} N{N} I{I} H{H}": _recurrent_case(layer, T, N, I, H)
+        f"{layer} T{T} N{N} I{I} H{H}": recurrent_case(layer, T, N, I, H)
         for layer in ("RNN", "LSTM", "GRU")
         for T, N, I, H in SIZES.values()
     },
@@ -179,6 +191,6 @@ WORKLOADS: dict[str, dict[str, Case]] = {
     "autograd": {"1000 tiny ops": Case(chain)},
     "growth batch": {str(n): Case(partial(train, batch=n)) for n in (1, 4, 16, 64, 128, 256, 512)},
     "growth image": {str(n): _conv_case((8, 16, n, n), (32, 16, 3, 3), padding=1) for n in (28, 56, 84, 112, 168, 224)},
-    "growth sequence": {str(n): _recurrent_case("LSTM", n, 16, 32, 64) for n in (10, 30, 100, 300, 1000)},
-    "growth hidden": {str(n): _recurrent_case("LSTM", 50, 32, 32, n) for n in (32, 64, 128, 256, 512)},
+    "growth sequence": {str(n): recurrent_case("LSTM", n, 16, 32, 64) for n in (10, 30, 100, 300, 1000)},
+    "growth hidden": {str(n): recurrent_case("LSTM", 50, 32, 32, n) for n in (32, 64, 128, 256, 512)},
 }

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command(short_help="Time workloads beside PyTorch.")
 @click.argument("workloads", nargs=-1, metavar="[WORKLOAD]...")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What is measured."
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads of every engine.  [default: all processors]")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Batches of every engine.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=0.3, show_default=True, help="Length of a batch.")
 @click.option("--engine", "chosen", multiple=True, help="Only these engines; may be given several times.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for bench.json and the pictures: bars, roofline, growth."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for bench.json and the pictures: bars, roofline, growth or crossover.",
 )
 def bench(
     workloads: tuple[str, ...],
+    device: str,
     threads: int | None,
     rounds: int,
     seconds: float,
@@ -31,41 +38,113 @@ def bench(
     tinymed bench cnn-train conv            two of them
     tinymed bench growth --out runs/growth  how cost grows: batch, image, sequence, states
     tinymed bench --engine tinymed matmul   without peers
+    tinymed bench --device cuda             a GPU: beside PyTorch there, and from which size on it pays
+    tinymed bench ladder                    kernels for a GPU, from the simplest to the fastest
     """
     import tinymed
-    from tinymed.bench import measure, report
-    from tinymed.bench.workloads import WORKLOADS
+    from tinymed.bench import measure
+    from tinymed.bench.worker import table
 
-    there = measure.engines()
+    if "ladder" in workloads:
+        if len(workloads) > 1:
+            raise click.UsageError("ladder stands alone: tinymed bench ladder")
+        from tinymed.bench import ladder
+
+        ladder.main(out, seconds)
+        return
+    names = _names(workloads, list(table(device)))
+    if device == "cuda":
+        tinymed.cuda.cupy()  # refuses where there is none
+    there = measure.engines(device)
     if unknown := [name for name in chosen if name not in there]:
         known = ", ".join(there)
-        cure = "; it is not installed" if unknown[0] in measure.ENGINES else ""
+        cure = "; it is not installed" if unknown[0] in measure.BY_DEVICE[device] else ""
         raise click.UsageError(f"no engine {unknown[0]!r} here{cure}; there are: {known}")
-    names = _names(workloads, list(WORKLOADS))
     threads = threads or tinymed.get_num_threads()
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+    how = names, list(chosen) or there, threads, rounds, seconds, out
+    failed: list[str] = []
+    if device == "cuda":
+        failed = _on_gpu(*how)
+    else:
+        _on_cpu(*how, imports=not workloads or "import" in workloads)
+    if out:
+        click.echo(f"\nWritten to {out}/")
+    if failed:
+        raise ValueError(f"{len(failed)} failed, among them {failed[0]}")
+
+
+def _on_cpu(
+    names: list[str], engines: list[str], threads: int, rounds: int, seconds: float, out: Path | None, imports: bool
+) -> None:
+    from tinymed.bench import measure, report
+
     peaks = measure.peaks(threads)
     about = measure.machine(threads) | peaks | {"rounds": rounds, "seconds": seconds}
-    click.echo(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in about.items()))
-
-    def say(row: dict) -> None:
-        click.echo(f"  {row['workload']} {row['case']}: {row['engine']} {row['ms']:.3g} ms", err=True)
-
-    rows = measure.measure(names, list(chosen) or there, threads, rounds, seconds, say)
-    if "import" in workloads or not workloads:
+    _tell(about)
+    rows = measure.measure(names, engines, threads, rounds, seconds, _say)
+    if imports:
         about["import_s"] = measure.import_times()
     click.echo("\n" + report.table(rows, peaks) if rows else "")
-    if count := report.unsteady(rows):
-        click.echo(f"{count} of {len(rows)} times vary by half or more: the machine is busy, their ratios mean little")
-    if measure.PEER not in there:
+    _tell_unsteady(rows)
+    if measure.PEER not in measure.engines():
         click.echo("PyTorch is not installed: there are no ratios, and no picture of them (pip install torch)")
     for name, spent in about.get("import_s", {}).items():
         click.echo(f"import {name}: {spent:.3f} s")
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        title = f"{about['processor']}, {threads} threads"
         report.save(out / "bench.json", rows, about)
-        report.draw(out, rows, peaks, title)
-        click.echo(f"\nWritten to {out}/")
+        report.draw(out, rows, peaks, f"{about['processor']}, {threads} threads")
+
+
+def _on_gpu(
+    names: list[str], engines: list[str], threads: int, rounds: int, seconds: float, out: Path | None
+) -> list[str]:
+    """Workload by workload, kept as they come. What fails on a card does not take the rest with it; it is returned."""
+    from tinymed.bench import card, crossover, cuda_report, measure, report
+
+    about = measure.machine(threads) | card.card() | {"rounds": rounds, "seconds": seconds}
+    _tell(about)
+    rows: list[dict] = []
+    failed: list[str] = []
+
+    def complain(message: str) -> None:
+        failed.append(message)
+        click.echo(message, err=True)
+
+    for name in dict.fromkeys(("peak", *names)):
+        rows += measure.measure([name], engines, threads, rounds, seconds, _say, "cuda", complain)
+        peaks = card.peaks(rows)
+        for row in rows:
+            row["of_roof"] = card.of_roof(row, peaks)
+        about |= peaks | {"failed": failed}
+        if out:
+            report.save(out / "bench.json", rows, about)
+    click.echo(f"\n{cuda_report.table(rows, peaks)}\n\n{cuda_report.HOW}\n\n{cuda_report.bars_table(rows, peaks)}")
+    click.echo(f"\n{crossover.table(rows)}")
+    _tell_unsteady(rows)
+    for message in failed:
+        click.echo(f"failed: {message}")
+    if cuda_report.PEER not in measure.engines("cuda"):
+        click.echo("PyTorch with CUDA is not installed: there are no ratios")
+    if out:
+        cuda_report.draw(out, rows, peaks, f"{about['card']}, {about['processor']} with {threads} threads")
+    return failed
+
+
+def _tell(about: dict[str, Any]) -> None:
+    click.echo(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in about.items()))
+
+
+def _say(row: dict) -> None:
+    click.echo(f"  {row['workload']} {row['case']}: {row['engine']} {row['ms']:.3g} ms", err=True)
+
+
+def _tell_unsteady(rows: list[dict]) -> None:
+    from tinymed.bench import report
+
+    if count := report.unsteady(rows):
+        click.echo(f"{count} of {len(rows)} times vary by half or more: the machine is busy, their ratios mean little")
 
 
 def _names(asked: tuple[str, ...], known: list[str]) -> list[str]:
