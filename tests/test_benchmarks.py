@@ -30,3 +30,11 @@ def test_a_row_of_the_table_is_what_was_measured(row):
 def test_every_run_stands_in_the_table():
     runs = json.loads((FOLDER / "accuracy.json").read_text())
     assert {(str(r["epochs"]), r["engine"]) for r in runs} == {(row[0], row[1]) for row in ROWS}
+
+
+def test_the_table_of_a_gpu_is_that_of_the_newest_run():
+    from tinymed.bench.cuda_report import bars_table
+
+    runs = sorted((json.loads(path.read_text()) for path in FOLDER.glob("results/*.json")), key=str)
+    found = runs[-1]["steps"]["bench"]["result"] if runs else {"rows": [], "about": {}}
+    assert bars_table(found["rows"], found["about"]) in (FOLDER / "README.md").read_text()
