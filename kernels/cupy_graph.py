@@ -23,7 +23,7 @@ def recording() -> CUDAGraph | None:
 
 
 def replaying() -> CUDAGraph | None:
-    """The graph at whose replay the host does its part, if any: its launches are in the graph."""
+    """The graph at whose replay the host does its part, if any: the launches of that part are in the graph."""
     return _replaying
 
 
@@ -36,7 +36,8 @@ class CUDAGraph:
 
     def __init__(self) -> None:
         self.kept: list = []  # what its kernels read beyond the arrays that their users hold, and its memory
-        self.launches: dict = {}  # the optimisers' tables, as cupy_optim.py keeps them
+        self.launches: list = []  # the optimisers', which the host has to look after at each replay
+        self.waiting: Iterator = iter(())  # those of them that it has not come to
         self._at_replay: list[Callable[[], None]] = []
         self._graph: Any = None
 
@@ -49,7 +50,7 @@ class CUDAGraph:
         global _replaying
         if self._graph is None:
             raise ValueError("this graph has nothing to replay: record first, in `with tinymed.cuda.graph(g):`")
-        _replaying = self
+        _replaying, self.waiting = self, iter(self.launches)
         try:
             for do in self._at_replay:
                 do()

@@ -125,43 +125,48 @@ def _update(
 ) -> None:
     """One launch for all parameters; `made` counts the steps behind each, of which numbers up to `most` matter.
 
-    Raises ValueError for arrays that are not alike, or, in a graph, not in order.
+    When a CUDA graph is replayed, the launch is in there. Raises ValueError for arrays that are not alike, or, while
+    one is recorded, not in order.
     """
     import cupy
 
     if not sum(p.size for p in ps):
         return
-    changed = [ps, *(row for row in states if row is not None)]
-    for alike in zip(gs, *changed, strict=True):
+    news = np.array(options, ps[0].dtype), np.array(made, np.int32)
+    if (graph := cupy_graph.replaying()) is not None:
+        return next(graph.waiting).tell(*news, most)
+    rows = [row for row in (ps, gs, *states) if row is not None]
+    for alike in zip(*rows, strict=True):
         if len({a.shape for a in alike}) > 1 or any(a.dtype != ps[0].dtype for a in alike):
             came = ", ".join(f"{a.dtype} {a.shape}" for a in alike)
             raise ValueError(
                 f"{kernel}: a gradient and its parameter and state need one shape, and all parameters of a launch "
                 f"one number type ({ps[0].dtype}); got {came}"
             )
-    rows = [None if row is None else [cupy.ascontiguousarray(a) for a in row] for row in (ps, gs, *states)]
-    if cupy_graph.recording() and not all(a.flags.c_contiguous for row in (ps, gs, *states) for a in row or ()):
+    dense = [None if row is None else [cupy.ascontiguousarray(a) for a in row] for row in (ps, gs, *states)]
+    if (graph := cupy_graph.recording()) is None:
+        launch = _launch(kernel, dense, *news)
+        launch.tell(*news, most)
+    elif all(a.flags.c_contiguous for row in rows for a in row):
+        launch = Launch(dense, *news)
+        graph.launches.append(launch)
+    else:
         raise ValueError(f"{kernel}: in a CUDA graph a parameter's memory must be in order; use p.contiguous()")
-    launch = _launch(kernel, rows, np.array(options, ps[0].dtype), np.array(made, np.int32), most)
     run("optim", kernel, (launch.count,), (BLOCK,), np.int32(launch.count), *launch.on_device, dtype=ps[0].dtype)
-    for row, dense in zip((ps, *states), (rows[0], *rows[2:])):
-        for a, copy in zip(row or (), dense or ()):
+    for row, copies in zip((ps, *states), (dense[0], *dense[2:])):
+        for a, copy in zip(row or (), copies or ()):
             if a.data.ptr != copy.data.ptr:  # its memory was not in order
                 a[...] = copy
 
 
-def _launch(kernel: str, rows: Sequence[Arrays | None], options: np.ndarray, made: np.ndarray, most: int) -> Launch:
-    """The launch for these arrays, told what is new: the one of an earlier step, where memory is where it was."""
-    graph = cupy_graph.recording() or cupy_graph.replaying()
-    launches = _launches if graph is None else graph.launches
-    key = kernel, options.dtype, *((a.device.id, a.data.ptr, a.size) for row in rows if row is not None for a in row)
-    if key not in launches:
+def _launch(kernel: str, rows: Sequence[Arrays | None], options: np.ndarray, made: np.ndarray) -> Launch:
+    """The launch for these arrays: that of an earlier step, where memory is where it was."""
+    key = kernel, options.dtype, *((a.data.ptr, a.size) for row in rows if row is not None for a in row)
+    if key not in _launches:
         if len(_launches) > 100:  # of models long gone
             _launches.clear()
-        launches[key] = Launch(rows, options, made)
-    if not cupy_graph.recording():
-        launches[key].tell(options, made, most)
-    return launches[key]
+        _launches[key] = Launch(rows, options, made)
+    return _launches[key]
 
 
 def _chunks(rows: Sequence[Arrays | None]) -> tuple[np.ndarray, np.ndarray]:

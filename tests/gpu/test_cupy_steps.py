@@ -259,5 +259,5 @@ def test_arrays_that_are_not_alike_are_refused(device, wrong):
 
 def test_a_list_too_short_is_refused(device):
     ps = device.put([device.normal(4), device.normal(4)])
-    with pytest.raises(ValueError, match="longer"):
+    with pytest.raises(ValueError, match="shorter"):
         cupy_optim.sgd_step(ps, ps[:1], None, [True, True], 0.1, 0.0, 0.0, 0.0, False)

@@ -81,25 +81,26 @@ class Optimizer:
         if (graph := cupy_graph.recording()) is not None:
             self._record(graph, alike)
         else:
-            self._update_all(alike)
+            for params, group in alike:
+                self._update(params, group)
         return loss
 
-    def _update_all(self, alike: list[tuple[list[Tensor], dict[str, Any]]]) -> None:
+    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        gs = [p.grad.array for p in params if p.grad is not None]
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges says so itself
-            for params, group in alike:
-                gs = [p.grad.array for p in params if p.grad is not None]
-                self.update([p.array for p in params], gs, [self.state[p] for p in params], group)
-                for p in params:
-                    p._version[0] += 1  # a graph made before is stale now
+            self.update([p.array for p in params], gs, [self.state[p] for p in params], group)
+        for p in params:
+            p._version[0] += 1  # a graph made before is stale now
 
     def _record(self, graph: cupy_graph.CUDAGraph, alike: list[tuple[list[Tensor], dict[str, Any]]]) -> None:
         """The step as part of a CUDA graph: nothing counts as done, but at each replay the host does its part.
 
-        That is the same step, whose launches are in the graph already: it counts, and hands on new learning rates.
+        That is the same update, whose launches are in the graph already: it counts, and hands on new learning rates.
         """
         grads = {p: p.grad for params, _ in alike for p in params}
         before = {p: dict(self.state[p]) for p in grads}
-        self._update_all(alike)
+        for params, group in alike:
+            self._update(params, group)
         if any(set(self.state[p]) != set(state) for p, state in before.items()):
             raise ValueError(
                 f"{type(self).__name__}: the first step makes the state, which each replay would make anew; "
@@ -111,7 +112,8 @@ class Optimizer:
         def again() -> None:
             for p, g in grads.items():
                 p.grad = g
-            self.step()
+            for params, group in alike:
+                self._update(params, group)
 
         graph.at_replay(again)
 
