@@ -294,3 +294,19 @@ def test_anomaly_names_the_layers_path():
         net[1][1].weight[0, 0] = float("inf")
     with tinymed.detect_anomaly(), pytest.raises(FloatingPointError, match=r"1\.1 \(Linear.*\n?.*Linear forward gave"):
         net(tinymed.ones(1, 2) + 1)
+
+
+def test_a_gradient_is_kept_where_nobody_else_has_its_memory():
+    """And is laid out as its leaf: of images with their channels last in memory, it is no copy either."""
+    x = tinymed.Tensor(np.ones((2, 3, 4), np.float32).transpose(2, 0, 1)).requires_grad_()
+    c = tinymed.tensor(np.arange(24.0, dtype=np.float32).reshape(2, 3, 4))
+    (x.permute(1, 2, 0) * c).sum().backward()
+    assert x.grad.array.strides == x.array.strides
+    assert x.grad.array.base is not None
+    np.testing.assert_array_equal(x.grad.array, c.array.transpose(2, 0, 1))
+    seen = []
+    y = x.permute(1, 2, 0)
+    y.register_hook(lambda g: seen.append(g.array))  # which now has the memory too
+    x.grad = None
+    (y * c).sum().backward()
+    assert not np.shares_memory(x.grad.array, seen[0])

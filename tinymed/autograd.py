@@ -86,7 +86,7 @@ class Function:
                 needs.append(False)
         try:
             result = ctx.forward(*arrays)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             refuse_two_devices(cls.__name__, args)
             raise
         outputs = [Tensor(r) for r in result] if type(result) is tuple else [Tensor(result)]
@@ -150,8 +150,11 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         leaf, g = found.popitem()
         if leaf.grad is not None:
             leaf.grad = Tensor(leaf.grad.array + g)
-        elif g.flags.owndata and g.flags.c_contiguous and sys.getrefcount(g) == _ALONE:
-            leaf.grad = Tensor(g)  # nobody else has it
+            continue
+        owner = g if g.flags.owndata else g.base
+        alone = sys.getrefcount(owner) == _ALONE + 1 and (owner is g or sys.getrefcount(g) == _ALONE)
+        if alone and g.strides == leaf.array.strides:  # nobody else has its memory, which is laid out as the leaf's
+            leaf.grad = Tensor(g)
         else:  # an op may have passed one array on to several inputs, and a user may scale .grad in place
             leaf.grad = Tensor(g.copy())
 
@@ -265,14 +268,13 @@ def _hooked(hook: Callable, g: np.ndarray) -> np.ndarray:
 
 
 def refuse_two_devices(op: str, args: tuple) -> None:
-    """Raise ValueError if that is why an op failed; asked only then, so that what works is not held up."""
-    arrays = [a.array if isinstance(a, Tensor) else a for a in args]
-    places = [(device_of(a), a.shape) for a in arrays if hasattr(a, "shape")]
-    if len({device for device, _ in places}) > 1:
-        where = ", ".join(f"{shape} on {device}" for device, shape in places)
-        raise ValueError(
-            f'{op}: the tensors are on two devices: {where}; move one, such as x.to("{places[-1][0]}")'
-        ) from None
+    """Raise ValueError where the arguments are on two devices; asked when an op has failed, so as to slow none down."""
+    given = [a.array if isinstance(a, Tensor) else a for a in args]
+    arrays = [a for a in given if isinstance(a, np.ndarray) or hasattr(type(a), "__cuda_array_interface__")]
+    if len({device_of(a) for a in arrays}) > 1:
+        places = ", ".join(f"{a.shape} on {device_of(a)}" for a in arrays)
+        cure = f'move one, such as x.to("{device_of(arrays[-1])}")'
+        raise ValueError(f"{op}: the tensors are on two devices: {places}; {cure}") from None
 
 
 def _refuse_non_finite(ctx: Function, phase: str, results: list[np.ndarray]) -> None:

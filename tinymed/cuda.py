@@ -90,8 +90,8 @@ def place(name: str) -> str:
 
 def moved(array: Any, device: str) -> Any:
     """The array on a device, itself where it is there already. Raises ValueError where it does not fit."""
-    device = place(device)
-    if device == device_of(array):
+    here = device_of(array)
+    if here == device or here == (device := place(device)):  # most are, and no device is asked
         return array
     xp = cupy()
     if device == "cpu":

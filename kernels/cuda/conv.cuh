@@ -32,7 +32,13 @@
 #if defined(TM_CPU) || __CUDA_ARCH__ >= 800
 
 constexpr int THREADS = 256, ROWS = 128, STAGES = 3;
-constexpr int BLOCKS = VEC == 1 && COLS == 128 ? 1 : 2;  // a multiprocessor; 2 leave 128 registers a thread
+// Blocks to a multiprocessor: 2 leave 128 registers a thread. Wide blocks are alone where copies of single
+// numbers take more registers, or where shared memory has 100 KB, of which one block takes 60.
+#if __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
+constexpr int BLOCKS = COLS == 128 ? 1 : 2;
+#else
+constexpr int BLOCKS = COLS == 128 && VEC == 1 ? 1 : 2;
+#endif
 
 // A count of three digits, like a milometer's: low runs to LOW, then mid moves on, which runs to MID, then
 // high. Walks over (u, v, c) or (n, i, j) without dividing: n / d is the upper half of n · ⌈2³²/d⌉,

@@ -37,6 +37,7 @@ sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tan
 triu true_divide trunc unique vstack where zeros_like
 """,
 )
+FLAGS = "c_contiguous", "f_contiguous", "owndata"  # of NumPy's; CuPy has no read-only arrays
 CUBLAS = np.matmul, np.dot, np.tensordot, np.einsum
 TYPES = re.findall(
     r"\w+",
@@ -60,7 +61,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
     size = property(lambda self: self.host.size)
     itemsize = property(lambda self: self.host.itemsize)
     nbytes = property(lambda self: self.host.nbytes)
-    flags = property(lambda self: self.host.flags)
+    flags = property(lambda self: SimpleNamespace(**{name: getattr(self.host.flags, name) for name in FLAGS}))
     T = property(lambda self: ndarray(self.host.T))
     base = property(lambda self: None if self.host.base is None else ndarray(np.asarray(self.host.base)))
     device = property(lambda self: SimpleNamespace(id=0))
@@ -74,6 +75,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "reduce" and ufunc not in (np.add, np.multiply):
+            raise NotImplementedError(f"`{ufunc.__name__}.reduce` is not supported")  # as CuPy says it
         return computed(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:

@@ -99,6 +99,7 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     if min(sizes) < 1:
         raise ValueError(f"interpolate: x {input.shape} cannot become {sizes}")
     for axis, (out, step) in enumerate(zip(sizes, steps), 2):
-        source = np.minimum((np.arange(out) * np.float32(step)).astype(int), input.shape[axis] - 1)
+        cells = np.arange(out, like=input.array) * np.float32(step)
+        source = np.minimum(cells.astype(int), input.shape[axis] - 1)
         input = index_select(input, axis, Tensor(source))
     return input

@@ -236,12 +236,9 @@ def _raw(value: Any) -> Any:
 
 
 def _plain(function: Any, a: Any, b: Any) -> Tensor:
-    return Tensor(_computed(function, *operands(a, b)))
-
-
-def _computed(function: Any, a: Any, b: Any, *how: Any) -> Any:
+    a, b = operands(a, b)
     try:
-        return function(_raw(a), _raw(b), *how)
+        return Tensor(function(_raw(a), _raw(b)))
     except TypeError:
         refuse_two_devices(function.__name__, (a, b))
         raise
@@ -274,10 +271,12 @@ bitwise_not = method("bitwise_not", "__invert__")(lambda input: Tensor(np.invert
 @method()
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shapes and all numbers are the same."""
-    return bool(_computed(np.array_equal, input, other))
+    refuse_two_devices("equal", (input, other))
+    return bool(np.array_equal(input.array, other.array))
 
 
 @method()
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input − other| ≤ atol + rtol · |other| everywhere."""
-    return bool(_computed(np.allclose, input, other, rtol, atol, equal_nan))
+    refuse_two_devices("allclose", (input, other))
+    return bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))

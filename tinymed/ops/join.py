@@ -87,7 +87,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
             n = input.shape[axis]
             if min(a, b) < 0 or (mode == "reflect" and max(a, b) >= n):
                 raise ValueError(f"pad: {mode} by {(a, b)} does not fit dim {axis} of shape {input.shape}")
-            source = np.pad(np.arange(n), (a, b), mode="reflect" if mode == "reflect" else "edge")
+            cells = np.arange(n, like=input.array)
+            source = np.pad(cells, (a, b), mode="reflect" if mode == "reflect" else "edge")
             input = index_select(input, axis, Tensor(source))
     return input
 
