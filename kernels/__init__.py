@@ -39,7 +39,7 @@ NAMES = (
         "conv2d_max_pool2d_grad",
     ),
     *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
-    *("cross_entropy", "cross_entropy_grad"),
+    *("softmax", "softmax_grad", "cross_entropy", "cross_entropy_grad"),
     *("rnn", "rnn_grad", "lstm", "lstm_grad", "gru", "gru_grad"),
     *("sgd_step", "adam_step", "rmsprop_step", "adagrad_step"),
 )

@@ -21,12 +21,13 @@ from tinymed.kernels.cupy_matmul import matmul
 from tinymed.kernels.cupy_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
 from tinymed.kernels.cupy_pool import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad
 from tinymed.kernels.cupy_recurrent import gru, gru_grad, lstm, lstm_grad, rnn, rnn_grad
+from tinymed.kernels.cupy_softmax import softmax, softmax_grad
 
 __all__ = [
     "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_grad",
     "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "cross_entropy",
     "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
-    "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "softmax", "softmax_grad",
 ]  # fmt: skip
 
 CURE = 'pip install "tinymed[cuda13]" for drivers from r580 on, "tinymed[cuda12]" for older ones'

@@ -11,20 +11,20 @@ def cross_entropy(x: Array, t: Array, w: Array) -> tuple[Array, Array]:
     """−w · ln softmax(x)[t], and softmax(x): x (N,C,P), t and w (N,P) → (N,P), (N,C,P)"""
     import cupy
 
-    rows = _rows(x)
+    rows = rows_of(x)
     loss, p = cupy.empty(w.shape, x.dtype), cupy.empty_like(rows)
     _launch("cross_entropy", rows, rows, *_labels(t, w), loss, p)
-    return loss, _images(p, x.shape)
+    return loss, images_of(p, x.shape)
 
 
 def cross_entropy_grad(g: Array, p: Array, t: Array, w: Array) -> Array:
     """g · w · (softmax(x) − 1 at t) → (N,C,P)"""
     import cupy
 
-    rows = _rows(p)
+    rows = rows_of(p)
     gx = cupy.empty_like(rows)
     _launch("cross_entropy_grad", rows, cupy.ascontiguousarray(g), rows, *_labels(t, w), gx)
-    return _images(gx, p.shape)
+    return images_of(gx, p.shape)
 
 
 def _launch(name: str, rows: Array, *args: Array) -> None:
@@ -34,14 +34,14 @@ def _launch(name: str, rows: Array, *args: Array) -> None:
     run("loss", name, (blocks(R * team),), (BLOCK,), np.int32(R), np.int32(C), *args, dtype=rows.dtype)
 
 
-def _rows(x: Array) -> Array:
+def rows_of(x: Array) -> Array:
     """(N,C,P) → (N·P,C); no copy where the channels already lie last in memory"""
     import cupy
 
     return cupy.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, x.shape[1])
 
 
-def _images(rows: Array, shape: tuple[int, ...]) -> Array:
+def images_of(rows: Array, shape: tuple[int, ...]) -> Array:
     """(N·P,C) → (N,C,P), the channels last in memory"""
     N, C, P = shape
     return rows.reshape(N, P, C).transpose(0, 2, 1)

@@ -23,7 +23,7 @@ from tinymed.kernels.numba_cuda_conv import (
     conv2d_tiled,
     conv2d_weight_grad,
 )
-from tinymed.kernels.numba_cuda_loss import cross_entropy, cross_entropy_grad
+from tinymed.kernels.numba_cuda_loss import cross_entropy, cross_entropy_grad, softmax, softmax_grad
 from tinymed.kernels.numba_cuda_matmul import matmul, matmul_naive
 from tinymed.kernels.numba_cuda_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
 from tinymed.kernels.numba_cuda_pool import (
@@ -40,7 +40,8 @@ __all__ = [
     "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_direct",
     "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_tiled",
     "conv2d_weight_grad", "cross_entropy", "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul",
-    "matmul_naive", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "matmul_naive", "max_pool2d", "max_pool2d_grad", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "softmax",
+    "softmax_grad",
 ]  # fmt: skip
 AUTOMATIC = False  # to learn from; others are faster
 

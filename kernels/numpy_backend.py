@@ -18,7 +18,7 @@ __all__ = [
     "adagrad_step", "adam_step", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d", "conv2d_grad",
     "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad", "cross_entropy",
     "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad",
-    "rmsprop_step", "rnn", "rnn_grad", "sgd_step",
+    "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "softmax", "softmax_grad",
 ]  # fmt: skip
 
 
@@ -189,6 +189,28 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
     for _, _, tap in _taps(gx, s):
         tap += share
     return _cropped(gx, s)
+
+
+# ---------------------------------------------------------------- softmax
+
+
+def softmax(x: np.ndarray, log: bool) -> np.ndarray:
+    """softmax of x (N,C,P) over C, or its logarithm"""
+    below = x - x.max(axis=1, keepdims=True)
+    e = np.exp(below)
+    total = e.sum(axis=1, keepdims=True)
+    if log:
+        below -= np.log(total)
+        return below
+    e /= total
+    return e
+
+
+def softmax_grad(g: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
+    """From g into y, which softmax gave, to g into x: (N,C,P)"""
+    if log:
+        return g - np.exp(y) * g.sum(axis=1, keepdims=True)
+    return y * (g - (g * y).sum(axis=1, keepdims=True))
 
 
 # ---------------------------------------------------------------- the loss of several classes

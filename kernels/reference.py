@@ -28,6 +28,7 @@ __all__ = [
     "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad",
     "cross_entropy", "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d",
     "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "softmax_grad",
 ]  # fmt: skip
 
 
@@ -213,11 +214,28 @@ def relu6(x: float) -> float:
     return min(relu(x), 6.0)
 
 
-def softmax(x: np.ndarray) -> np.ndarray:
-    """y[i] = e^x[i] / Σ_j e^x[j], with the largest x taken out first, which changes no quotient"""
-    top = max(x)
-    total = sum(np.exp(xj - top) for xj in x)
-    return np.array([np.exp(xi - top) / total for xi in x])
+def softmax(x: np.ndarray, log: bool) -> np.ndarray:
+    """y[n,c,i] = e^x[n,c,i] / Σ_k e^x[n,k,i], with the largest x taken out first, which changes no quotient
+
+    log: ln y[n,c,i] = x[n,c,i] − top − ln Σ_k e^(x[n,k,i] − top), right also where y is too small for a float
+    """
+    y = np.empty_like(x)
+    for n, c, i in np.ndindex(x.shape):
+        top = max(x[n, :, i])
+        total = sum(np.exp(xk - top) for xk in x[n, :, i])
+        y[n, c, i] = x[n, c, i] - top - np.log(total) if log else np.exp(x[n, c, i] - top) / total
+    return y
+
+
+def softmax_grad(g: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
+    """∂L/∂x[n,c,i] = y · (g − Σ_k g[n,k,i]·y[n,k,i]);  for the logarithm y: g − e^y · Σ_k g[n,k,i]"""
+    gx = np.empty_like(y)
+    for n, c, i in np.ndindex(y.shape):
+        if log:
+            gx[n, c, i] = g[n, c, i] - np.exp(y[n, c, i]) * sum(g[n, :, i])
+        else:
+            gx[n, c, i] = y[n, c, i] * (g[n, c, i] - sum(g[n, :, i] * y[n, :, i]))
+    return gx
 
 
 # ---------------------------------------------------------------- the loss of several classes (article 3.1.2, Softmax)
@@ -225,9 +243,8 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ℓ = −w · ln p[t],  p = softmax(x) over classes;  x (N,C,P), classes t and weights w (N,P) → ℓ (N,P), p (N,C,P)"""
-    loss, p = np.zeros_like(w), np.zeros_like(x)
+    loss, p = np.zeros_like(w), softmax(x, log=False)
     for n, i in np.ndindex(t.shape):
-        p[n, :, i] = softmax(x[n, :, i])
         top = max(x[n, :, i])
         total = sum(np.exp(xj - top) for xj in x[n, :, i])
         loss[n, i] = w[n, i] * (np.log(total) - (x[n, t[n, i], i] - top))  # −ln p, where p is too small for a float too

@@ -48,6 +48,11 @@ def _loss() -> None:
     kernels.cross_entropy_grad(*kernels.cross_entropy(_a(2, 3, 1), t, w), t, w)
 
 
+def _softmax() -> None:
+    for log in (False, True):
+        kernels.softmax_grad(_a(2, 3, 1), kernels.softmax(_a(2, 3, 1), log), log)
+
+
 def _rnn() -> None:
     x, h, w, v, b = _a(2, 2, 3), _a(2, 4), _a(4, 3), _a(4, 4), _a(4)
     hs = kernels.rnn(x, h, w, v, b, b, "tanh")
@@ -80,6 +85,7 @@ KERNELS: dict[str, Callable[[], None]] = {
     "convolution's gradients": _conv_grad,
     "pooling, 2x2": _pool(_PAIRS),
     "pooling, any window": _pool(_WINDOWS),
+    "softmax": _softmax,
     "cross-entropy": _loss,
     "RNN": _rnn,
     "LSTM": _lstm,

@@ -1,4 +1,4 @@
-// Softmax and the loss of several classes (article 3.1.2), on rows of C scores: x (R,C), t and w (R).
+// The loss of several classes, softmax included (article 3.1.2), on rows of C scores: x (R,C), t and w (R).
 //
 //   p[c] = e^(x[c] − top) / Σ e^(x[c] − top),  top the largest of the row;      ℓ = −w · ln p[t]
 //   ∂ℓ/∂x[c] = w · (p[c] − 1 where c is t, else p[c])
@@ -55,15 +55,6 @@ __device__ REAL weight(REAL w, long long t, int C) { return t >= 0 && t < C ? w 
 
 // The score of class t, or of any where there is none: nothing is read outside the row.
 __device__ REAL score(const REAL* scores, long long t, int C) { return scores[t >= 0 && t < C ? t : 0]; }
-
-// y = softmax of every row of x.
-extern "C" __global__ void softmax(int R, int C, const REAL* x, REAL* y) {
-    Team team(C);
-    bool mine = team.row < R;
-    const REAL* scores = x + team.row * C;
-    Row row(team, scores, mine ? C : 0);
-    for (int c = team.lane; mine && c < C; c += team.size) y[team.row * C + c] = row.p(scores[c]);
-}
 
 // loss (R) = −w · ln p[t], and p (R,C), which the gradient needs.
 extern "C" __global__ void cross_entropy(int R, int C, const REAL* x, const long long* t, const REAL* w,

@@ -143,6 +143,11 @@ def losses():
             agree(f"cross_entropy {x.shape} {x.dtype}", backend.cross_entropy(x, t, w), (loss, p))
             want = reference.cross_entropy_grad(w, p, t, w)
             agree(f"cross_entropy_grad {x.shape} {x.dtype}", backend.cross_entropy_grad(w, p, t, w), want)
+            for log in (False, True):
+                y, g = reference.softmax(x, log), draw(x.shape, dtype)
+                agree(f"softmax {x.shape} {x.dtype} {log}", backend.softmax(x, log), y)
+                want = reference.softmax_grad(g, y, log)
+                agree(f"softmax_grad {x.shape} {x.dtype} {log}", backend.softmax_grad(g, y, log), want)
 
 
 def recurrent():

@@ -74,9 +74,9 @@ def test_refusals(cp):
     with pytest.raises(TypeError, match="an array of float64 where float32"):
         cupy_conv.conv2d(x, w.astype(np.float64), None, s)
     with pytest.raises(TypeError, match=r"a Python int has no width in C; pass np.int32\(3\)"):
-        cupy_launch.run("loss", "softmax", (1,), (32,), 3, np.int32(1), x, x)
+        cupy_launch.run("softmax", "softmax", (1,), (32,), 3, np.int32(1), np.int32(0), x, x)
     with pytest.raises(ValueError, match="memory, not strides"):
-        cupy_launch.run("loss", "softmax", (1,), (32,), np.int32(3), np.int32(1), x[:, :, ::2], x)
+        cupy_launch.run("softmax", "softmax", (1,), (32,), *[np.int32(1)] * 3, x[:, :, ::2], x)
     with pytest.raises(ValueError, match="take fewer images"):
         cupy_conv._sizes(s._replace(N=1 << 28))
     with pytest.raises(ValueError, match=r"window \(4, 1\) is larger than the image 3 x 3"):

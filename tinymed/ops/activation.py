@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinymed import kernels
 from tinymed.autograd import Function
 from tinymed.ops.axes import filled
 from tinymed.ops.dtypes import floating
@@ -120,27 +121,21 @@ class Softplus(Function):
 class Softmax(Function):
     """yᵢ = e^{xᵢ} / Σⱼ e^{xⱼ};  ∂L/∂x = y ∘ (g − Σⱼ gⱼyⱼ)        (article 1.4.3, 3.1.2)"""
 
+    log = False
+
     def forward(ctx, x, axis):
-        ctx.axis = axis
-        e = np.exp(x - x.max(axis=axis, keepdims=True))  # the same quotient, without overflow
-        ctx.y = e / e.sum(axis=axis, keepdims=True)
-        return ctx.y
+        ctx.split = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+        ctx.y = kernels.softmax(x.reshape(ctx.split), ctx.log)
+        return ctx.y.reshape(x.shape)
 
     def backward(ctx, g):
-        return ctx.y * (g - (g * ctx.y).sum(axis=ctx.axis, keepdims=True))
+        return kernels.softmax_grad(g.reshape(ctx.split), ctx.y, ctx.log).reshape(g.shape)
 
 
-class LogSoftmax(Function):
+class LogSoftmax(Softmax):
     """yᵢ = xᵢ − ln Σⱼ e^{xⱼ};  ∂L/∂x = g − e^y Σⱼ gⱼ"""
 
-    def forward(ctx, x, axis):
-        ctx.axis = axis
-        shifted = x - x.max(axis=axis, keepdims=True)
-        ctx.y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-        return ctx.y
-
-    def backward(ctx, g):
-        return g - np.exp(ctx.y) * g.sum(axis=ctx.axis, keepdims=True)
+    log = True
 
 
 # ---------------------------------------------------------------- the functions

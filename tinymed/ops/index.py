@@ -8,6 +8,7 @@ import numpy as np
 
 from tinymed.autograd import Function
 from tinymed.cuda import moved
+from tinymed.kernels.cupy_scatter import scatter_add
 from tinymed.ops.arithmetic import where
 from tinymed.ops.axes import axis_of
 from tinymed.ops.checks import checks_values, first_of
@@ -30,6 +31,13 @@ class Slice(Function):
         return gx
 
 
+def scattered(g, index, like):
+    """g at its places in an array of zeros, shaped like `like`; what was picked twice gets both gradients"""
+    gx = np.zeros_like(like, order="C")
+    (np.add.at if isinstance(gx, np.ndarray) else scatter_add)(gx, index, g)
+    return gx
+
+
 class Index(Function):
     """y = x[integer arrays or masks], a copy;  what was picked twice gets both gradients"""
 
@@ -38,9 +46,7 @@ class Index(Function):
         return x[index]
 
     def backward(ctx, g):
-        gx = np.zeros_like(ctx.like)
-        np.add.at(gx, ctx.index, g)
-        return gx
+        return scattered(g, ctx.index, ctx.like)
 
 
 class Gather(Function):
@@ -52,11 +58,9 @@ class Gather(Function):
         return np.take_along_axis(x[corner], index, axis)
 
     def backward(ctx, g):
-        gx = np.zeros_like(ctx.like)
         at = [np.arange(n, like=g).reshape(-1, *(1,) * (g.ndim - 1 - k)) for k, n in enumerate(g.shape)]
         at[ctx.axis] = ctx.index
-        np.add.at(gx, tuple(at), g)
-        return gx
+        return scattered(g, tuple(at), ctx.like)
 
 
 # ---------------------------------------------------------------- x[...]

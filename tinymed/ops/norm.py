@@ -10,6 +10,7 @@ import numpy as np
 from tinymed.autograd import Function
 from tinymed.kernels.cupy_dropout import Dropped
 from tinymed.ops.checks import checks_values, first_of
+from tinymed.ops.index import scattered
 from tinymed.random import Generator, default_generator
 from tinymed.tensor import Tensor
 
@@ -42,8 +43,7 @@ class Embedding(Function):
         return w[index]
 
     def backward(ctx, g):
-        gw = np.zeros_like(ctx.like)
-        np.add.at(gw, ctx.index, g)
+        gw = scattered(g, ctx.index, ctx.like)
         if ctx.padding_idx is not None:
             gw[ctx.padding_idx] = 0
         return gw
