@@ -57,7 +57,7 @@ def steps(folder: Path) -> list[Step]:
     """All of them, the most wanted first; benchmarks leave their files and pictures in the folder."""
     tinymed, pytest = (sys.executable, "-m", "tinymed"), (sys.executable, "-m", "pytest")
     speed, ladder = folder / "bench", folder / "ladder"
-    bench = *tinymed, "bench", "--device", "cuda", "--rounds", "3", "--seconds", "0.2", "--out", str(speed)
+    bench = *tinymed, "bench", "--device", "cuda", "--rounds", "2", "--seconds", "0.1", "--out", str(speed)
     tool = compute_sanitizer()
     missing = "" if tool else 'compute-sanitizer is not installed: pip install "cuda-toolkit[sanitizer]==13.*"'
     names = [f"{file}::{test}" for file, tests in SANITIZED.items() for test in tests]
@@ -159,7 +159,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25, help="for all of it (25)")
     asked = parser.parse_args()
     if reason := tinymed.cuda.missing():
-        parser.error(f"no GPU can be used: {reason}")
+        print(f"no GPU can be used: {reason}", file=sys.stderr)
+        sys.exit(2)
     about = setting()
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     folder = asked.out.resolve() / re.sub(r"\W+", "-", f"{about['card']}-{today}".lower())

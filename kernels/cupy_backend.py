@@ -6,6 +6,7 @@ It is not chosen: what is given an array on a GPU runs here (kernels.look_at_dev
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from functools import cache
 
 from tinymed.kernels.cupy_conv import (
@@ -37,7 +38,8 @@ CURE = 'pip install "tinymed[cuda13]" for drivers from r580 on, "tinymed[cuda12]
 def available() -> tuple[bool, str]:
     """Whether a GPU can be used here, and its name, or why not."""
     if importlib.util.find_spec("cupy") is None:
-        return False, f"CuPy is not installed: {CURE}"
+        found = "" if shutil.which("nvidia-smi") else "no NVIDIA driver is found here (no nvidia-smi), and "
+        return False, f"{found}CuPy is not installed: {CURE}"
     try:
         import cupy
 

@@ -31,11 +31,12 @@ class CUDAGraph:
     """What `with tinymed.cuda.graph(g):` recorded, to be replayed        (torch.cuda.CUDAGraph)
 
     A replay reads the arrays that the recorded run read, and writes those that it wrote, in place: copy a new batch
-    into the tensors of the old one, replay, and read the results where they were. Its memory is its own.
+    into the tensors of the old one, replay, and read the results where they were. No other array is given their
+    memory; they keep it when the graph is gone.
     """
 
     def __init__(self) -> None:
-        self.kept: list = []  # what its kernels read beyond the arrays that their users hold, and its memory
+        self.kept: list = []  # what its kernels read and write beyond the arrays that their users hold
         self.launches: list = []  # the optimisers', which the host has to look after at each replay
         self.waiting: Iterator = iter(())  # those of them that it has not come to
         self._at_replay: list[Callable[[], None]] = []
@@ -61,12 +62,9 @@ class CUDAGraph:
 
 @contextmanager
 def graph(g: CUDAGraph) -> Iterator[CUDAGraph]:
-    """Record in `g` all that the GPU is told in this block; nothing of it is computed before g.replay().
+    """Record in `g` all that the GPU is told in this block; tinymed.cuda.graph says how to use it.
 
-    Run the same once before: kernels are compiled, and values are checked, when they run. The block must not wait for
-    the GPU: no .item(), .cpu(), print, nor anything that depends on a value, such as a mask as an index.
-
-    Raises ValueError for a block that does, and for a graph that holds a recording already.
+    Raises ValueError for a block that waits for the GPU, and for a graph that holds a recording already.
     """
     import cupy
 
@@ -74,10 +72,10 @@ def graph(g: CUDAGraph) -> Iterator[CUDAGraph]:
     if g._graph is not None or _recording is not None:
         raise ValueError("one graph is recorded at a time, and each once: make a new tinymed.cuda.CUDAGraph()")
     cupy.cuda.Device().synchronize()
-    pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
-    g.kept += [pool, stream]
+    stream, allocate = cupy.cuda.Stream(non_blocking=True), _private_memory()
+    g.kept += [stream, allocate]
     error: Exception | None = None
-    with cupy.cuda.using_allocator(pool.malloc), stream:  # memory that nobody else is given while the graph lives
+    with cupy.cuda.using_allocator(allocate), stream:
         stream.begin_capture()
         _recording = g
         try:
@@ -101,13 +99,27 @@ def graph(g: CUDAGraph) -> Iterator[CUDAGraph]:
         raise error
 
 
+def _private_memory() -> Callable[[int], Any]:
+    """An allocator whose blocks only its own arrays are given; each array keeps the pool, which CuPy's do not."""
+    import cupy
+
+    pool, device = cupy.cuda.MemoryPool(), cupy.cuda.runtime.getDevice()
+
+    def allocate(size: int) -> Any:
+        block = pool.malloc(size)
+        return cupy.cuda.MemoryPointer(cupy.cuda.UnownedMemory(block.ptr, size, (block, pool), device), 0)
+
+    return allocate
+
+
 def upload(host: np.ndarray) -> Any:
     """A copy of a host's array on the GPU; for a graph that is being recorded, made at once, and kept."""
     import cupy
 
     if _recording is None:
         return cupy.asarray(host)
-    with cupy.cuda.Stream(non_blocking=True) as aside:  # no part of the recording
+    shared = cupy.get_default_memory_pool().malloc
+    with cupy.cuda.using_allocator(shared), cupy.cuda.Stream(non_blocking=True) as aside:  # no part of the recording
         copy = cupy.asarray(host)
         aside.synchronize()
     _recording.kept.append(copy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,3 @@ def wait() -> None:
     import cupy
 
     cupy.cuda.get_current_stream().synchronize()
-
-
-_read: deque[tuple[Any, np.ndarray]] = deque()
-
-
-def hold(array: np.ndarray) -> None:
-    """Keep pinned memory until the copy is made that the current stream was just told of; then its pool may have it."""
-    import cupy
-
-    _read.append((cupy.cuda.get_current_stream().record(), array))
-    while _read[0][0].done and len(_read) > 1:
-        _read.popleft()

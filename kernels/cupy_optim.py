@@ -161,7 +161,7 @@ def _update(
 
 def _launch(kernel: str, rows: Sequence[Arrays | None], options: np.ndarray, made: np.ndarray) -> Launch:
     """The launch for these arrays: that of an earlier step, where memory is where it was."""
-    key = kernel, options.dtype, *((a.data.ptr, a.size) for row in rows if row is not None for a in row)
+    key = kernel, options.dtype, *(row and tuple((a.data.ptr, a.size) for a in row) for row in rows)
     if key not in _launches:
         if len(_launches) > 100:  # of models long gone
             _launches.clear()

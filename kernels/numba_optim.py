@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numba
@@ -121,6 +122,33 @@ def _adagrad(t, me, args):
 # ---------------------------------------------------------------- what starts them
 
 
+def _where_plain(step: Callable[..., None]) -> Callable[..., None]:
+    """The step for parameters that can be walked as lines of one number type, in place; others go to numpy_optim."""
+    other = getattr(numpy_optim, step.__name__)
+
+    @wraps(step)
+    def steps(ps: Arrays, *args: Any) -> None:
+        rows = [row for row in (ps, *args) if isinstance(row, list) and row and isinstance(row[0], np.ndarray)]
+        plain = [_plain(ps[0].dtype, arrays) for arrays in zip(*rows)]
+        if plain and all(plain):
+            return step(ps, *args)
+        for do, wanted in (step, True), (other, False):
+            if wanted in plain:
+                do(*(_chosen(a, plain, wanted) if isinstance(a, list) else a for a in (ps, *args)))
+
+    return steps
+
+
+def _chosen(row: list, plain: list[bool], wanted: bool) -> list:
+    return [entry for entry, is_so in zip(row, plain) if is_so is wanted]
+
+
+def _plain(dtype: np.dtype, arrays: tuple[Array, ...]) -> bool:
+    size = arrays[0].size
+    return dtype.char in "fd" and all(a.flags.carray and a.dtype == dtype and a.size == size for a in arrays)
+
+
+@_where_plain
 def sgd_step(
     ps: Arrays,
     gs: Arrays,
@@ -132,12 +160,11 @@ def sgd_step(
     weight_decay: float,
     nesterov: bool,
 ) -> None:
-    if not _plain(ps, gs, bs):
-        return numpy_optim.sgd_step(ps, gs, bs, firsts, lr, momentum, dampening, weight_decay, nesterov)
     factors = map(ps[0].dtype.type, (lr, momentum, 1 - dampening, weight_decay))
     _run(_sgd, _table(ps, gs, bs), np.array(firsts), *factors, nesterov)
 
 
+@_where_plain
 def adam_step(
     ps: Arrays,
     gs: Arrays,
@@ -151,8 +178,6 @@ def adam_step(
     weight_decay: float,
     decoupled: bool,
 ) -> None:
-    if not _plain(ps, gs, ms, vs):
-        return numpy_optim.adam_step(ps, gs, ms, vs, steps, lr, beta1, beta2, eps, weight_decay, decoupled)
     rates = [lr / (1 - beta1**t) for t in steps]
     roots = [1 / math.sqrt(1 - beta2**t) for t in steps]
     keep, decay = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
@@ -161,6 +186,7 @@ def adam_step(
     _run(_adam, _table(ps, gs, ms, vs), np.array(rates, dtype), np.array(roots, dtype), *factors)
 
 
+@_where_plain
 def rmsprop_step(
     ps: Arrays,
     gs: Arrays,
@@ -173,12 +199,11 @@ def rmsprop_step(
     weight_decay: float,
     momentum: float,
 ) -> None:
-    if not _plain(ps, gs, vs, means, bs):
-        return numpy_optim.rmsprop_step(ps, gs, vs, means, bs, lr, alpha, eps, weight_decay, momentum)
     factors = map(ps[0].dtype.type, (lr, alpha, 1 - alpha, eps, weight_decay, momentum))
     _run(_rmsprop, _table(ps, gs, vs, means, bs), *factors)
 
 
+@_where_plain
 def adagrad_step(
     ps: Arrays,
     gs: Arrays,
@@ -189,16 +214,9 @@ def adagrad_step(
     eps: float,
     weight_decay: float,
 ) -> None:
-    if not _plain(ps, gs, ss):
-        return numpy_optim.adagrad_step(ps, gs, ss, steps, lr, lr_decay, eps, weight_decay)
     dtype = ps[0].dtype
     rates = np.array([lr / (1 + (t - 1) * lr_decay) for t in steps], dtype)
     _run(_adagrad, _table(ps, gs, ss), rates, dtype.type(eps), dtype.type(weight_decay))
-
-
-def _plain(*rows: Arrays | None) -> bool:
-    """Whether there is anything, and all can be walked as lines, in place, in the kernels' types."""
-    return bool(rows[0]) and all(a.flags.carray and a.dtype.char in "fd" for row in rows for a in row or ())
 
 
 def _table(*rows: Arrays | None) -> Array:

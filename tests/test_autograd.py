@@ -297,7 +297,7 @@ def test_anomaly_names_the_layers_path():
 
 
 def test_a_gradient_is_kept_where_nobody_else_has_its_memory():
-    """And is laid out as its leaf: of images with their channels last in memory, it is no copy either."""
+    """And which is laid out as its leaf, be it images with their channels last."""
     x = tinymed.Tensor(np.ones((2, 3, 4), np.float32).transpose(2, 0, 1)).requires_grad_()
     c = tinymed.tensor(np.arange(24.0, dtype=np.float32).reshape(2, 3, 4))
     (x.permute(1, 2, 0) * c).sum().backward()
@@ -310,3 +310,11 @@ def test_a_gradient_is_kept_where_nobody_else_has_its_memory():
     x.grad = None
     (y * c).sum().backward()
     assert not np.shares_memory(x.grad.array, seen[0])
+
+
+def test_a_gradient_that_is_one_number_over_many_is_not_kept():
+    for leaf in (tinymed.tensor(1.0), tinymed.ones(1).expand(3).detach(), tinymed.ones(1, 1)):
+        leaf.requires_grad_()
+        leaf.reshape(-1).sum().backward()
+        leaf.grad += 1  # its own memory
+        assert leaf.grad.tolist() == (np.ones(leaf.shape) * 2).tolist()

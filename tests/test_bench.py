@@ -97,11 +97,39 @@ def test_what_fails_is_told_and_ends_neither_the_worker_nor_the_rest(monkeypatch
     assert complaints == ["bench: autograd 1000 tiny ops: broken: the worker ended"]
 
 
+def test_one_round_has_no_quartiles():
+    one = {**row("conv", "1x1", "tinymed"), "high": 1.0}
+    assert "| 1 |" in report.table([one], {"gflops": 100.0})
+    assert "| 1 (1–2) |" in report.table([row("conv", "1x1", "tinymed")], {"gflops": 100.0})
+
+
 def test_without_a_gpu_one_sentence(refused):
     if not tinymed.cuda.is_available():
         refused("no GPU can be used: ", "bench", "--device", "cuda")
+
+
+def test_workloads_that_are_not_there(refused):
+    refused("no workload is called 'growth'; there are: peak, copy, .*, ladder$", "bench", "growth", "--device", "cuda")
+    refused("no workload is called 'import'", "bench", "import", "--device", "cuda")
+    refused("no workload is called 'nosuch'; there are: .*matmul, .*import, ladder$", "bench", "nosuch")
+
+
+def test_the_ladder_takes_few_options(refused):
     refused("ladder stands alone", "bench", "ladder", "conv")
-    refused("no workload is called 'growth'; there are: peak, copy, ", "bench", "growth", "--device", "cuda")
+    for option, value in (("engine", "tinymed"), ("rounds", 5), ("threads", 3), ("device", "cpu")):
+        refused(f"ladder takes --seconds and --out only, not --{option}$", "bench", "ladder", f"--{option}", value)
+
+
+def test_an_engine_that_is_not_there_says_what_it_lacks(refused, monkeypatch):
+    monkeypatch.setattr(tinymed.cuda, "cupy", lambda: None)
+    monkeypatch.setattr(measure, "engines", lambda device: ["tinymed"])
+    ask = "bench", "--device", "cuda", "--engine"
+    refused("no engine 'nonsense' here; there are: tinymed$", *ask, "nonsense")
+    monkeypatch.setattr(measure, "find_spec", lambda package: package)
+    refused("'PyTorch cuda' here: the PyTorch that is installed cannot use the GPU", *ask, "PyTorch cuda")
+    monkeypatch.setattr(measure, "find_spec", lambda package: None)
+    refused("'PyTorch cuda' here: PyTorch is not installed; there are: tinymed$", *ask, "PyTorch cuda")
+    refused("'JAX' here: JAX is not installed; there are: tinymed$", "bench", "--engine", "JAX")
 
 
 @pytest.mark.parametrize("workload", [name for name in WORKLOADS if not name.startswith("growth")])

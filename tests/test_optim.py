@@ -143,6 +143,81 @@ def test_kernels_agree_with_their_plain_loops(name, states, rest, module, order,
             np.testing.assert_allclose(a, b, rtol=1e-12 if dtype == np.float64 else 1e-4, atol=1e-6)
 
 
+def test_what_is_no_line_in_memory_goes_elsewhere():
+    """Of one model: plain, of another number type, not in order, a gradient that cannot be written to, empty."""
+    rng = np.random.default_rng(0)
+
+    def row():
+        arrays = [rng.random(5, np.float32), rng.random(4), rng.random((2, 6), np.float32)[:, ::2]]
+        return [*arrays, rng.random(3, np.float32), np.empty((0, 2), np.float32)]
+
+    rows = [row() for _ in range(4)]
+    rows[1][3] = np.broadcast_to(np.float32(0.5), 3)
+    rows[3][0] = rng.random(5)  # a state that is wider than its parameter
+    results = []
+    for module in (numba_optim, reference_optim):
+        mine = copy.deepcopy(rows)
+        module.adam_step(*mine, [1, 2, 3, 4, 5], 0.1, 0.9, 0.999, 1e-8, 0.1, False)
+        results.append(mine)
+    for fast, plain in zip(*results):
+        for a, b in zip(fast, plain):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_model_that_changes_its_number_type_trains_on():
+    p = nn.Parameter(tinymed.ones(40000))
+    optimizer = optim.Adam([p], lr=0.1)
+    for dtype in (np.float32, np.float64):
+        p.array = p.array.astype(dtype)
+        p.grad = tinymed.ones(40000, dtype=dtype)
+        optimizer.step()
+    np.testing.assert_allclose(p.array, 0.8, rtol=1e-6)
+
+
+def test_a_state_is_loaded_to_where_it_was():
+    """A CUDA graph goes on writing there."""
+    p = nn.Parameter(tinymed.ones(3))
+    optimizer = optim.Adam([p])
+    p.grad = tinymed.ones(3)
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    optimizer.step()
+    place = optimizer.state[p]["exp_avg"].array
+    optimizer.load_state_dict(saved)
+    assert optimizer.state[p]["exp_avg"].array is place
+    np.testing.assert_array_equal(place, saved["state"][0]["exp_avg"].array)
+
+
+class Momentum(optim.Optimizer):
+    """As the docstring of update shows it, and with a number of its own."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+    def update(self, ps, gs, states, group):
+        for p, g, state in zip(ps, gs, states):
+            if not state:
+                state.update(velocity=tinymed.Tensor(np.zeros_like(p)), calls=0)
+            v = state["velocity"].array
+            v[...] = 0.9 * v + g
+            p -= group["lr"] * v
+            state["calls"] += 1
+
+
+def test_an_optimiser_of_ones_own_is_saved_and_resumed():
+    straight, first, second = (parameters(nn.Parameter, tinymed.tensor) for _ in range(3))
+    run(Momentum(straight), straight, tinymed.tensor, range(6))
+    optimizer, resumed = Momentum(first), Momentum(second)
+    run(optimizer, first, tinymed.tensor, range(3))
+    for p, q in zip(first, second):
+        q.array[...] = p.array
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    run(resumed, second, tinymed.tensor, range(3, 6))
+    for p, q in zip(straight, second):
+        np.testing.assert_allclose(p.array, q.array, rtol=1e-12)
+    assert resumed.state[second[0]]["calls"] == 6
+
+
 def test_one_launch_for_a_model(monkeypatch):
     launches = []
     launch = numba_optim.launch

@@ -123,5 +123,5 @@ def test_what_cannot_be_saved(tmp_path):
         ({"w": np.ones(2, complex)}, None),
         ({"w": np.ones(2)}, {"epoch": 3}),
     ):
-        with pytest.raises(TypeError, match="save: "):
+        with pytest.raises(TypeError, match="save_weights: "):
             save_weights(state, tmp_path / "w", metadata)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.modes import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, modes, no_grad
-from tinymed.tensor import Tensor, device_of, method
+from tinymed.tensor import Tensor, device_of, is_writable, method
 
 __all__ = [
     "Function", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "modes",
@@ -153,8 +153,9 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             continue
         owner = g if g.flags.owndata else g.base
         alone = sys.getrefcount(owner) == _ALONE + 1 and (owner is g or sys.getrefcount(g) == _ALONE)
-        if alone and g.strides == leaf.array.strides:  # nobody else has its memory, which is laid out as the leaf's
-            leaf.grad = Tensor(g)
+        spread = 0 in g.strides or not is_writable(g)  # from one number over many
+        if alone and not spread and g.strides == leaf.array.strides:
+            leaf.grad = Tensor(g)  # nobody else has its memory, which is laid out as the leaf's
         else:  # an op may have passed one array on to several inputs, and a user may scale .grad in place
             leaf.grad = Tensor(g.copy())
 

@@ -6,10 +6,12 @@ so that most ops are the same lines on either device; kernels look at their firs
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tinymed import kernels
-from tinymed.kernels.cupy_graph import CUDAGraph, graph
+from tinymed.kernels import cupy_graph, cupy_memory
+from tinymed.kernels.cupy_graph import CUDAGraph
 from tinymed.tensor import device_of
 
 __all__ = [
@@ -69,6 +71,19 @@ def empty_cache() -> None:
     cupy().get_default_memory_pool().free_all_blocks()
 
 
+def graph(g: CUDAGraph) -> AbstractContextManager[CUDAGraph]:
+    """Record in `g` what the GPU is told in a `with` block; nothing of it is computed before g.replay().
+
+    Run the same once before: it compiles kernels, makes an optimiser's state, and checks values (labels, indices),
+    which no replay does: a class out of range is then a loss of NaN or, as an index, wrapped round. The block must not
+    wait for the GPU: no .item(), .cpu(), print, nor anything that depends on a value, such as a mask as an index.
+
+    Raises ValueError for a block that does, for a graph that holds a recording already, and where there is no GPU.
+    """
+    cupy()
+    return cupy_graph.graph(g)
+
+
 # -------------------------------------------------------------------- arrays
 
 
@@ -88,8 +103,11 @@ def place(name: str) -> str:
     return "cuda:0"
 
 
-def moved(array: Any, device: str) -> Any:
-    """The array on a device, itself where it is there already. Raises ValueError where it does not fit."""
+def moved(array: Any, device: str, non_blocking: bool = False) -> Any:
+    """The array on a device, itself where it is there already. Raises ValueError where it does not fit.
+
+    From pinned memory a GPU copies while the host goes on; it is waited for, unless non_blocking.
+    """
     here = device_of(array)
     if here == device or here == (device := place(device)):  # most are, and no device is asked
         return array
@@ -98,7 +116,10 @@ def moved(array: Any, device: str) -> Any:
         return xp.asnumpy(array)
     kernels.look_at_devices()
     try:
-        return xp.asarray(array)
+        copy = xp.asarray(array)
+        if not non_blocking and cupy_memory.is_pinned(array):
+            cupy_memory.wait()
+        return copy
     except xp.cuda.memory.OutOfMemoryError:
         free, total = xp.cuda.runtime.memGetInfo()
         raise ValueError(

@@ -6,183 +6,25 @@ kernel runs under two schedules, which must agree. It offers what tinymed uses; 
 
 from __future__ import annotations
 
-import importlib.util
-import operator
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import gpu_fake_memory as memory
+import gpu_fake_streams as streams
 import numpy as np
-
-_spec = importlib.util.spec_from_file_location("fake_streams", Path(__file__).with_name("fake_streams.py"))
-streams = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(streams)
+from gpu_fake_array import FUNCTIONS, computed, ndarray
 
 SCHEDULES = 0, 25  # two orders of threads as far apart as they get: whatever changes between them is a race
 
-FUNCTIONS = re.findall(
-    r"\w+",
-    """
-abs absolute add all allclose amax amin any arange argmax argmin argsort argwhere array_equal atleast_1d atleast_2d
-bincount bitwise_and bitwise_or bitwise_xor broadcast_arrays broadcast_to ceil clip concatenate copysign copyto cos
-cosh cumprod cumsum diag diagonal divide dot dstack einsum empty_like equal exp expand_dims expm1 extract eye flip
-floor floor_divide fmax fmin full_like greater greater_equal hstack identity invert isfinite isinf isnan less
-less_equal linspace log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max maximum
-mean median min minimum mod moveaxis multiply nan_to_num negative nonzero not_equal ones_like outer pad power prod
-put_along_axis ravel reciprocal remainder repeat reshape result_type rint roll rollaxis round sign sin sinh sort split
-sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tril
-triu true_divide trunc unique vstack where zeros_like
-""",
-)
-FLAGS = "c_contiguous", "f_contiguous", "owndata"  # of NumPy's; CuPy has no read-only arrays
-CUBLAS = np.matmul, np.dot, np.tensordot, np.einsum
 TYPES = re.findall(
     r"\w+",
     """
 bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 dtype inf nan pi e newaxis
 """,
 )
-
-
-class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
-    """An array "on the GPU": `host` holds its numbers."""
-
-    def __init__(self, host: np.ndarray) -> None:
-        self.host = host
-        streams.exists(self)
-
-    shape = property(lambda self: self.host.shape)
-    dtype = property(lambda self: self.host.dtype)
-    strides = property(lambda self: self.host.strides)
-    ndim = property(lambda self: self.host.ndim)
-    size = property(lambda self: self.host.size)
-    itemsize = property(lambda self: self.host.itemsize)
-    nbytes = property(lambda self: self.host.nbytes)
-    flags = property(lambda self: SimpleNamespace(**{name: getattr(self.host.flags, name) for name in FLAGS}))
-    T = property(lambda self: ndarray(self.host.T))
-    base = property(lambda self: None if self.host.base is None else ndarray(np.asarray(self.host.base)))
-    device = property(lambda self: SimpleNamespace(id=0))
-    data = property(lambda self: SimpleNamespace(ptr=self.host.ctypes.data))
-
-    @property
-    def __cuda_array_interface__(self) -> dict:
-        return {**self.host.__array_interface__, "version": 3, "stream": None}
-
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "reduce" and ufunc not in (np.add, np.multiply):
-            raise NotImplementedError(f"`{ufunc.__name__}.reduce` is not supported")  # as CuPy says it
-        return computed(getattr(ufunc, method), inputs, kwargs)
-
-    def __array_function__(self, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
-        if function.__name__ not in FUNCTIONS:
-            raise TypeError(f"the stand-in for CuPy has no {function.__name__}")
-        return computed(function, args, kwargs)
-
-    def get(self) -> np.ndarray:
-        streams.waits("a copy to the host")
-        return self.host.copy()
-
-    def set(self, array: np.ndarray, stream: Any = None) -> None:
-        streams.waits("a copy from the host")
-        self.host[...] = array
-
-    def item(self) -> Any:
-        return self.get().item()
-
-    def tolist(self) -> Any:
-        return self.get().tolist()
-
-    def __getitem__(self, key: Any) -> ndarray:
-        if any(isinstance(k, ndarray) and k.dtype == bool for k in (key if type(key) is tuple else (key,))):
-            streams.waits("how many numbers a mask picks")
-        return computed(operator.getitem, (self, key), {})
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        at, numbers = unwrapped(key), unwrapped(value)
-        self.host[at] = numbers
-        streams.told(lambda: self.host.__setitem__(at, numbers))
-
-    def __iter__(self) -> Any:
-        return map(wrapped, self.host)
-
-    def __len__(self) -> int:
-        return len(self.host)
-
-    def __bool__(self) -> bool:
-        return bool(self.get())
-
-    def __int__(self) -> int:
-        return int(self.get())
-
-    def __float__(self) -> float:
-        return float(self.get())
-
-    def __repr__(self) -> str:
-        return repr(self.get())
-
-    def __str__(self) -> str:
-        return str(self.get())
-
-
-def _method(name: str) -> Callable:
-    return lambda self, *args, **kwargs: computed(getattr(self.host, name), args, kwargs)
-
-
-for _name in (
-    *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumsum", "diagonal", "dot", "fill"),
-    *("flatten", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "sort", "squeeze"),
-    *("std", "sum", "swapaxes", "take", "trace", "transpose", "var", "view"),
-):
-    setattr(ndarray, _name, _method(_name))
-
-
-def unwrapped(value: Any) -> Any:
-    """What NumPy may compute with. Raises TypeError for an array of NumPy's."""
-    if isinstance(value, np.ndarray):
-        raise TypeError(f"Unsupported type {type(value)}")  # in CuPy's words
-    if isinstance(value, list | tuple):
-        return type(value)(map(unwrapped, value)) if type(value) in (list, tuple) else value
-    return value.host if isinstance(value, ndarray) else value
-
-
-def wrapped(value: Any) -> Any:
-    """A result of NumPy's: a reduction leaves an array of no axes, not a number."""
-    if isinstance(value, np.ndarray | np.generic):
-        return ndarray(np.asarray(value))
-    return type(value)(map(wrapped, value)) if type(value) in (list, tuple) else value
-
-
-def computed(function: Callable, args: Sequence, kwargs: dict) -> Any:
-    """function(...) on the arrays inside; an `out` comes back as the array that it is."""
-    if any(getattr(function, "__self__", function) is product for product in CUBLAS):
-        streams.waits("calling cuBLAS API during stream capture is currently unsupported")
-    inputs, options = [unwrapped(a) for a in args], {name: unwrapped(value) for name, value in kwargs.items()}
-    result = function(*inputs, **options)
-    out = kwargs.get("out")
-    given = wrapped(result) if out is None else out[0] if isinstance(out, tuple) else out
-
-    def again() -> None:
-        new = function(*inputs, **options)
-        for array, numbers in zip(_arrays(given), _arrays(new)):
-            if array.flags.writeable and not np.shares_memory(array, numbers):  # else it is a view
-                array[...] = numbers
-
-    streams.told(again)
-    return given
-
-
-def _arrays(value: Any) -> list[np.ndarray]:
-    """The arrays of a result, be it one or several."""
-    if type(value) in (list, tuple):
-        return [a for one in value for a in _arrays(one)]
-    value = value.host if isinstance(value, ndarray) else value
-    return [np.asarray(value)] if isinstance(value, np.ndarray | np.generic) else []
 
 
 class Kernel:
@@ -253,7 +95,8 @@ class Device:
         pass
 
     def synchronize(self) -> None:
-        streams.waits("synchronize")
+        streams.refused("synchronize")
+        streams.finish(lambda copy: True)
 
 
 class OutOfMemoryError(MemoryError):
@@ -263,15 +106,21 @@ class OutOfMemoryError(MemoryError):
 def filled(shape: Any, dtype: Any = float, *args: Any, **kwargs: Any) -> ndarray:
     """cupy.empty: NaN, or 0x5a in each byte, so that it shows where a kernel leaves a place out."""
     host = np.empty(shape, dtype)
-    host.fill(np.nan) if host.dtype.kind == "f" else host.reshape(-1).view(np.uint8).fill(0x5A)
+    memory.poison(host)
     return ndarray(host)
 
 
 def asarray(a: Any, dtype: Any = None, order: str | None = None, copy: bool = False) -> ndarray:
+    """cupy.asarray: over to the device is a copy; straight from pinned memory, it is under way when this returns."""
     if isinstance(a, ndarray):
         return computed(np.array if copy else np.asarray, (a, dtype), {"order": order})
-    streams.waits("a copy from the host")
-    return ndarray(np.array(a, dtype, order=order))  # over to the device: a copy
+    streams.refused("a copy from the host")
+    numbers = np.asarray(a, dtype, order=order)
+    there = ndarray(np.array(numbers))
+    if numbers.flags.forc and memory.attributes(numbers.ctypes.data).type:
+        memory.poison(there.host)
+        streams.Copy(numbers, there.host)
+    return there
 
 
 def forwarded(name: str) -> Callable:
@@ -306,23 +155,26 @@ def stand_in(cpu_module: Callable) -> ModuleType:
     cp.asfortranarray = forwarded("asfortranarray")
     cp.shares_memory = cp.may_share_memory = lambda a, b: np.shares_memory(a.host, b.host)
     cp.get_array_module = lambda *a: cp if any(isinstance(x, ndarray) for x in a) else np
-    cp.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None, used_bytes=lambda: 0)
+    cp.get_default_memory_pool = lambda: memory.default_pool
     cp.cuda = SimpleNamespace(
         Device=Device,
         is_available=lambda: True,
         get_current_stream=lambda: streams.Stream.current,
         Stream=streams.Stream,
-        MemoryPool=streams.MemoryPool,
-        using_allocator=streams.using_allocator,
-        alloc_pinned_memory=streams.alloc_pinned_memory,
+        Event=streams.Event,
+        MemoryPool=memory.MemoryPool,
+        MemoryPointer=memory.MemoryPointer,
+        UnownedMemory=memory.UnownedMemory,
+        using_allocator=memory.using_allocator,
+        alloc_pinned_memory=memory.alloc_pinned_memory,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
             CUDARuntimeError=streams.CUDARuntimeError,
-            pointerGetAttributes=streams.attributes,
+            pointerGetAttributes=memory.attributes,
             memoryTypeHost=1,
             getDeviceCount=lambda: 1,
             getDevice=lambda: 0,
-            deviceSynchronize=lambda: None,
+            deviceSynchronize=Device().synchronize,
             memGetInfo=lambda: (1 << 30, 1 << 30),
             getDeviceProperties=lambda device: {"name": b"a stand-in on the CPU"},
         ),

@@ -1,44 +1,95 @@
 """The stand-in's streams and CUDA graphs: what a stream is told while it captures is kept, to be done at each launch.
 
-NumPy has to compute to know shapes. So it does; when the capture ends, all memory is as it was when it began.
+NumPy has to compute to know shapes. So it does; when the capture ends, all memory is as it was when it began. What is
+told to a stream that does not capture is done at once, but for copies from pinned memory: these are made when somebody
+waits for the stream, or reads what they write.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import gpu_fake_memory as memory
 import numpy as np
-
-_memory: list[weakref.ref] = []  # every array "on the GPU"
 
 
 class CUDARuntimeError(RuntimeError):
     pass
 
 
-def exists(array: Any) -> None:
-    """Note an array that has memory on the GPU. One that is made beside a capture is no part of it."""
-    _memory.append(weakref.ref(array))
+def exists(array: np.ndarray) -> None:
+    """Note the memory of an array on the GPU. What is made beside a capture is no part of it."""
+    if memory.taken(array):
+        _beside_a_capture(memory.root(array))
+
+
+def _beside_a_capture(root: np.ndarray) -> None:
     for stream in Stream.current.outside:
         if stream.captured is not None:
-            stream.before.append((_root(array), _root(array).copy()))
+            stream.before.append((root, root.copy()))
 
 
-def waits(what: str) -> None:
-    """Refuse, as the driver does, to wait for a stream that captures."""
+def refused(what: str) -> None:
+    """Refuse what the driver does not do while a stream captures."""
     if Stream.current.captured is not None:
         Stream.current.broken = True
         raise CUDARuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")
+
+
+def waits(what: str) -> None:
+    """The host waits for the stream in force."""
+    refused(what)
+    Stream.current.synchronize()
 
 
 def told(do: Callable[[], None]) -> None:
     """What the stream in force was just told, and has done: kept if it captures."""
     if Stream.current.captured is not None:
         Stream.current.captured.append(do)
+
+
+# ---------------------------------------------------------------- copies that the host does not wait for
+
+
+class Copy:
+    """From pinned memory, as it is when the copy is made."""
+
+    under_way: ClassVar[list[Copy]] = []
+
+    def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
+        self.stream, self.source, self.target = Stream.current, source, target
+        self.under_way.append(self)
+
+    def finish(self) -> None:
+        self.under_way.remove(self)
+        self.target[...] = self.source
+        _beside_a_capture(self.target)
+
+
+def finish(which: Callable[[Copy], bool]) -> None:
+    for copy in [copy for copy in Copy.under_way if which(copy)]:
+        copy.finish()
+
+
+def read(array: np.ndarray) -> np.ndarray:
+    """An array that a kernel or NumPy is about to read: its numbers have come."""
+    if Copy.under_way:
+        root = memory.root(array)
+        finish(lambda copy: memory.root(copy.target) is root)
+    return array
+
+
+class Event:
+    """cupy.cuda.Event: done when the stream has come to it."""
+
+    def __init__(self) -> None:
+        self.before: list[Copy] = []
+
+    done = property(lambda self: not any(copy in Copy.under_way for copy in self.before))
+
+    def synchronize(self) -> None:
+        finish(lambda copy: copy in self.before)
 
 
 class Stream:
@@ -67,20 +118,23 @@ class Stream:
 
     def synchronize(self) -> None:
         if self.captured is not None:
-            waits("synchronize")
+            refused("synchronize")
+        finish(lambda copy: copy.stream is self)
 
-    def record(self, event: Any = None) -> Any:
-        return event or SimpleNamespace(done=True)
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.before = [copy for copy in Copy.under_way if copy.stream is self]
+        return event
 
     def begin_capture(self, mode: Any = None) -> None:
         assert self.ptr, "cudaErrorStreamCaptureUnsupported: the null stream can't capture"
-        roots = {id(root): root for root in (_root(a()) for a in _memory if a() is not None)}
-        self.before = [(root, root.copy()) for root in roots.values() if root.flags.writeable]
+        self.before = [(root, root.copy()) for root in memory.roots() if root.flags.writeable]
         self.captured = []
 
     def end_capture(self) -> Graph:
         captured, self.captured = self.captured, None
-        for root, numbers in self.before:
+        before, self.before = self.before, []
+        for root, numbers in before:
             root[...] = numbers
         if self.broken:
             raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
@@ -88,13 +142,6 @@ class Stream:
 
     def is_capturing(self) -> bool:
         return self.captured is not None
-
-
-def _root(array: Any) -> np.ndarray:
-    root = array.host
-    while isinstance(root.base, np.ndarray):
-        root = root.base
-    return root
 
 
 Stream.null = Stream.current = Stream(null=True)  # type: ignore[attr-defined]
@@ -109,23 +156,3 @@ class Graph:
     def launch(self, stream: Stream | None = None) -> None:
         for do in self.steps:
             do()
-
-
-MemoryPool = lambda: SimpleNamespace(malloc=None, used_bytes=lambda: 0)  # noqa: E731
-using_allocator = lambda malloc: nullcontext()  # noqa: E731
-
-
-# ---------------------------------------------------------------- pinned memory
-
-_pinned: list[np.ndarray] = []
-
-
-def alloc_pinned_memory(size: int) -> np.ndarray:
-    _pinned.append(np.full(size, 0x5A, np.uint8))
-    return _pinned[-1]
-
-
-def attributes(pointer: int) -> SimpleNamespace:
-    """cudaPointerGetAttributes: type 1 for pinned memory of the host, 0 for what the driver does not know."""
-    known = any(0 <= pointer - memory.ctypes.data < memory.nbytes for memory in _pinned)
-    return SimpleNamespace(type=int(known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import tinymed
 from tinymed import cuda, nn, optim
-from tinymed.kernels import cupy_graph, cupy_matmul
+from tinymed.kernels import cupy_graph, cupy_matmul, cupy_optim
 from tinymed.training import fit
 
 
@@ -133,6 +134,37 @@ def test_a_state_is_made_before(cp):
     (p * p).sum().backward()
     with pytest.raises(ValueError, match="Adam: the first step makes the state"), cuda.graph(cuda.CUDAGraph()):
         opt.step()
+    assert not opt.state[p]  # the next step begins as the first
+    opt.step()
+    assert opt.state[p]["step"] == 1
+    np.testing.assert_allclose(p.detach().cpu().numpy(), 1 - 1e-3, rtol=1e-6)
+
+
+def test_a_state_that_is_loaded_is_what_replays_go_on_from(cp):
+    p = nn.Parameter(tinymed.ones(3).cuda())
+    opt = optim.SGD([p], lr=0.1, momentum=0.9)
+    p.grad = tinymed.ones(3).cuda()
+    opt.step()
+    start, weights = copy.deepcopy(opt.state_dict()), p.detach().clone()
+    graph = cuda.CUDAGraph()
+    with cuda.graph(graph):
+        opt.step()
+    graph.replay()
+    first = p.tolist()
+    opt.load_state_dict(start)
+    p.data.copy_(weights)
+    graph.replay()
+    assert p.tolist() == first
+
+
+def test_launches_for_other_states_are_others(cp):
+    """Centred, then with momentum, at the same addresses."""
+    p, g, v, s = ([cp.full(3, value, np.float32)] for value in (1, 1, 4, 0))
+    q = [x.copy() for x in p]
+    cupy_optim.rmsprop_step(p, g, v, s, None, 0.0, 0.9, 1e-8, 0.0, 0.0)
+    cupy_optim.rmsprop_step(p, g, v, None, s, 0.1, 0.9, 1e-8, 0.0, 0.5)
+    assert s[0].tolist() != [0, 0, 0]
+    assert p[0].tolist() != q[0].tolist()
 
 
 # ---------------------------------------------------------------- fit(capture=True)
@@ -205,3 +237,9 @@ def test_the_readmes_lines(cp):
     exec(compile(code, "README.md", "exec"), names)
     assert names["loss"].item() < 0.1
     assert optimizer.state[model[1].bias]["step"] == 21
+
+
+def test_without_a_gpu_there_is_one_sentence():
+    if not cuda.is_available():
+        with pytest.raises(ValueError, match="no GPU can be used"), cuda.graph(cuda.CUDAGraph()):
+            pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,40 +83,95 @@ def test_a_wrong_answer_is_told_after_all_is_written(stand_in, small, monkeypatc
 
 
 class Clock:
-    """A device that is told things and notes them: a write takes 100 ms, a call 7."""
+    """A host that tells, and a device that does it later, in turn: a write takes it 100 ms, a call 7.
 
-    def __init__(self):
-        self.now, self.waited, self.log = 0, 0, ""
+    A call takes the host `python` ms before its kernel is told; all else takes the host no time.
+    """
 
-    def note(self, what, ms):
+    def __init__(self, python):
+        self.python, self.host, self.device, self.log = python, 0, 0, ""
+
+    def tell(self, what, ms):
         self.log += what
-        self.now += ms
+        self.device = max(self.device, self.host) + ms
 
-    def event(self):
-        clock = self
+    def call(self):
+        self.host += self.python
+        self.tell(".", 7)
 
-        class Event:
-            def record(self):
-                self.at = clock.now
+    def synchronize(self):
+        self.log += "|"
+        self.host = max(self.host, self.device)
 
-        return Event()
-
-    def elapsed(self, start, end):
-        assert self.log.endswith("|"), "asked before the device was done"
-        return end.at - start.at
+    def event(self, enable_timing=True):
+        return Event(self)
 
 
-@pytest.mark.parametrize(("flush", "batch"), [(True, "w.w.w.|"), (False, "www...|")])
-def test_the_timer(stand_in, monkeypatch, flush, batch):
-    clock = Clock()
+class Event:
+    """CuPy's and PyTorch's in one."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def record(self):
+        self.at = max(self.clock.device, self.clock.host)
+
+    @property
+    def done(self):
+        return self.at <= self.clock.host
+
+    def query(self):
+        return self.done
+
+    def elapsed_time(self, end):
+        assert end.done, "asked before the device was done"
+        return end.at - self.at
+
+
+def timed(engine, clock, flush, stand_in, monkeypatch):
+    """The times, and what the device was told in each batch; the batches have eight calls at most."""
     monkeypatch.setattr(events, "FLUSH", 64)
-    monkeypatch.setattr(events, "BATCH", 3)
-    monkeypatch.setattr(stand_in.ndarray, "fill", lambda *_: clock.note("w", 100), raising=False)
-    monkeypatch.setattr(stand_in.cuda, "Event", clock.event, raising=False)
-    monkeypatch.setattr(stand_in.cuda, "get_elapsed_time", clock.elapsed, raising=False)
-    monkeypatch.setattr("tinymed.cuda.synchronize", lambda: clock.note("|", 0))
-    times = events.Timer("tinymed")(lambda: clock.note(".", 7), 0.001, flush)
-    assert times == [7] * len(times)
+    monkeypatch.setattr(events, "AHEAD", 3)
+    monkeypatch.setattr(events, "BATCH", 8)
+    monkeypatch.setattr(events, "time", SimpleNamespace(perf_counter=lambda: clock.host / 1e3))
+    if engine == "torch":
+        of_torch = SimpleNamespace(Event=clock.event, synchronize=clock.synchronize)
+        zeros = SimpleNamespace(zero_=lambda: clock.tell("w", 100))
+        torch = SimpleNamespace(empty=lambda n, dtype, device: zeros, uint8=None, cuda=of_torch)
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    else:
+        monkeypatch.setattr(stand_in.ndarray, "fill", lambda *_: clock.tell("w", 100), raising=False)
+        monkeypatch.setattr(stand_in.cuda, "Event", clock.event, raising=False)
+        monkeypatch.setattr(stand_in.cuda, "get_elapsed_time", Event.elapsed_time, raising=False)
+        monkeypatch.setattr("tinymed.cuda.synchronize", clock.synchronize)
+    times = events.Timer(engine)(clock.call, 10.0, flush)
     warm, log = clock.log[:5], clock.log[5:]
     assert warm == ".|..|"
-    assert log == batch * (len(times) // 3)
+    assert log.endswith("|")
+    return times, log.split("|")[:-1]
+
+
+@pytest.mark.parametrize("engine", ["tinymed", "torch"])
+@pytest.mark.parametrize(("flush", "batch"), [(True, "www" + "w." * 8), (False, "www" + "." * 8)])
+def test_the_timer(stand_in, monkeypatch, engine, flush, batch):
+    times, batches = timed(engine, Clock(python=1), flush, stand_in, monkeypatch)
+    assert batches == [batch] * (len(times) // 8)
+    assert len(times) > 8
+    assert times == [7] * len(times)
+
+
+@pytest.mark.parametrize("engine", ["tinymed", "torch"])
+@pytest.mark.parametrize(("python", "flush", "calls"), [(80, True, 8), (130, True, 8), (250, True, 2), (250, False, 1)])
+def test_the_timer_does_not_take_the_hosts_time_for_the_devices(stand_in, monkeypatch, engine, python, flush, calls):
+    times, batches = timed(engine, Clock(python), flush, stand_in, monkeypatch)
+    counts = [batch.count(".") for batch in batches]
+    thrown = [8 >> k for k in range(4) if 8 >> k > calls]
+    assert counts[: len(thrown)] == thrown
+    assert set(counts[len(thrown) :]) == {calls}
+    assert times == [7] * sum(counts[len(thrown) :])
+
+
+def test_a_call_that_the_host_tells_too_slowly_is_timed_alone(stand_in, monkeypatch):
+    times, batches = timed("tinymed", Clock(python=1000), True, stand_in, monkeypatch)
+    assert [batch.count(".") for batch in batches] == [8, 4, 2][: len(batches) - len(times)] + [1] * len(times)
+    assert times == [1000 - 400 + 7] * len(times)

@@ -106,7 +106,7 @@ def test_memory_figures():
     gc.collect()
     cuda.empty_cache()
     before = cuda.memory_allocated()
-    x = tinymed.ones(1 << 20).to("cuda")
+    x = tinymed.ones((1 << 20) + (cuda.memory_reserved() - before) // 4).to("cuda")  # no free block is as large
     cuda.synchronize()
     assert cuda.memory_allocated() - before == x.array.nbytes
     assert cuda.memory_reserved() >= cuda.memory_allocated()
@@ -138,5 +138,5 @@ def test_full_memory_is_one_sentence_and_the_cpu_goes_on(card):
 def test_the_card_has_a_name():
     assert cuda.device_count() >= 1
     assert cuda.get_device_name()
-    with pytest.raises(ValueError, match="this machine has"):
+    with pytest.raises(ValueError, match="no device"):
         nn.Linear(1, 1).to(f"cuda:{cuda.device_count()}")

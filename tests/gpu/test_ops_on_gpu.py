@@ -189,46 +189,98 @@ def test_counts_of_windows_are_sent_once(stand_in, monkeypatch):
     assert len(sent) == 1
 
 
-# ---------------------------------------------------------------- pinned memory
+# ---------------------------------------------------------------- pinned memory, and the stand-in's pools
 
 
-@pytest.fixture
-def pinning(stand_in, monkeypatch):
-    """The stand-in with pinned memory; the fixture's value lists when the host waited."""
-    waits, blocks = [], []
-
-    def allocate(size):
-        blocks.append(np.zeros(size, np.uint8))
-        return bytearray(size) if not size else memoryview(blocks[-1])
-
-    def attributes(address):
-        inside = any(b.ctypes.data <= address < b.ctypes.data + b.nbytes for b in blocks)
-        return type("PointerAttributes", (), {"type": int(inside)})
-
-    monkeypatch.setattr(stand_in.cuda, "alloc_pinned_memory", allocate, raising=False)
-    monkeypatch.setattr(stand_in.cuda.runtime, "pointerGetAttributes", attributes, raising=False)
-    monkeypatch.setattr(stand_in.cuda.runtime, "memoryTypeHost", 1, raising=False)
-    monkeypatch.setattr(stand_in.cuda.Stream, "synchronize", lambda self: waits.append(self))
-    return waits
-
-
-def test_pinned_memory(pinning):
+def test_pinned_memory(stand_in):
     x = normal(3, 4)
     y = x.pin_memory()
     assert (x.is_pinned(), y.is_pinned(), y[1:].is_pinned(), y.pin_memory() is y) == (False, True, True, True)
     assert y.tolist() == x.tolist()
     assert tinymed.zeros(0, 3).pin_memory().shape == (0, 3)
     assert tinymed.tensor(True).pin_memory().item() is True
-    for tensor, non_blocking, waited in ((x, False, 0), (y, True, 0), (y, False, 1)):
-        pinning.clear()
-        assert tensor.to("cuda", non_blocking=non_blocking).tolist() == x.tolist()
-        assert len(pinning) == waited
     with pytest.raises(ValueError, match="pin_memory: the memory of the CPU is pinned, but the tensor is on cuda:0"):
         x.cuda().pin_memory()
 
 
+@pytest.mark.parametrize(
+    ("pinned", "non_blocking", "late"),
+    [(False, False, False), (False, True, False), (True, False, False), (True, True, True)],
+)
+def test_who_writes_to_pinned_memory_too_early_is_seen(stand_in, pinned, non_blocking, late):
+    x = normal(3, 4)
+    x, numbers = x.pin_memory() if pinned else x.clone(), x.tolist()
+    y = x.to("cuda", non_blocking=non_blocking)
+    event = stand_in.cuda.get_current_stream().record()
+    assert event.done is not late
+    x.zero_()
+    assert y.tolist() == (np.zeros((3, 4)).tolist() if late else numbers)
+    assert event.done
+
+
+@pytest.mark.parametrize(
+    "come",
+    [
+        lambda cp, y, event: cp.cuda.get_current_stream().synchronize(),
+        lambda cp, y, event: cp.cuda.Device().synchronize(),
+        lambda cp, y, event: event.synchronize(),
+        lambda cp, y, event: y + 1,
+        lambda cp, y, event: cp.ones(1).item(),
+    ],
+    ids=["stream", "device", "event", "op", "item"],
+)
+def test_a_copy_from_pinned_memory_is_made_when_it_is_waited_for(stand_in, come):
+    x = tinymed.ones(3).pin_memory()
+    y = stand_in.asarray(x.array)
+    event = stand_in.cuda.get_current_stream().record()
+    with stand_in.cuda.Stream() as other:
+        other.synchronize()  # it has nothing to do with it
+    assert not event.done
+    come(stand_in, y, event)
+    assert event.done
+    x.zero_()
+    assert y.tolist() == [1] * 3
+
+
+def in_a_pool_of_their_own(cp, kept):
+    """Arrays, which keep the pool, or outlive it."""
+    pool = cp.cuda.MemoryPool()
+
+    def keep(size):
+        block = pool.malloc(size)
+        return cp.cuda.MemoryPointer(cp.cuda.UnownedMemory(block.ptr, size, (block, pool), 0), 0)
+
+    with cp.cuda.using_allocator(keep if kept else pool.malloc):
+        x, n = cp.asarray([1.0, 2, 3]), cp.full(2, 7)
+        y = (x * 2)[1:]
+    del x
+    assert pool.used_bytes() == 2 * 512
+    assert (y.tolist(), n.tolist()) == ([4, 6], [7, 7])
+    return y, n
+
+
+def test_an_array_whose_pool_is_gone_has_lost_its_memory(stand_in):
+    y, n = in_a_pool_of_their_own(stand_in, kept=True)
+    assert (y.tolist(), n.tolist()) == ([4, 6], [7, 7])
+    y, n = in_a_pool_of_their_own(stand_in, kept=False)
+    assert np.isnan(y.tolist()).all()
+    assert n.tolist() == [0x5A5A5A5A5A5A5A5A] * 2
+
+
+def test_used_bytes(stand_in):
+    pool = stand_in.get_default_memory_pool()
+    before = pool.used_bytes()
+    x = stand_in.zeros(200)
+    y = x[1:]
+    assert pool.used_bytes() - before == 2048
+    del x
+    assert pool.used_bytes() - before == 2048
+    del y
+    assert pool.used_bytes() == before
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_loader_pins_its_batches(pinning, num_workers):
+def test_a_loader_pins_its_batches(stand_in, num_workers):
     from tinymed.data import DataLoader
 
     items = [{"x": np.float32(k), "pair": (k, "name")} for k in range(4)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinymed import cuda
 from tinymed.bench import ladder_charts
+from tinymed.bench.card import card
 from tinymed.bench.events import Timer
 from tinymed.bench.ladder_kernels import LADDERS, Conv, Matmul, error, row, rungs
 from tinymed.bench.ladder_peers import KINDS, PEERS, ask
@@ -95,19 +96,6 @@ def compare(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         r["of_roof"] = peak and r["gflops"] / min(peak, r["flops"] / r["bytes"] * about["copy_gb_s"])
 
 
-def card() -> dict[str, Any]:
-    """What was measured on."""
-    cupy = cuda.cupy()
-    runtime = cupy.cuda.runtime
-    return {
-        "card": cuda.get_device_name(),
-        "compute_capability": cupy.cuda.Device().compute_capability,
-        "driver": runtime.driverGetVersion(),
-        "runtime": runtime.runtimeGetVersion(),
-        "cupy": cupy.__version__,
-    }
-
-
 def bandwidth(timer: Callable[[Callable, float, bool], list[float]], seconds: float) -> float:
     """GB/s of a copy, read and written."""
     cupy = cuda.cupy()
@@ -151,7 +139,8 @@ def _figures(r: dict[str, Any] | None) -> list[str]:
 
 def _notes(about: dict[str, Any]) -> str:
     """What the tables' reader has to know."""
-    told = [f"{name}: {value}" for name, value in about.items() if name != "left_out" and value is not None]
+    known = {name: value for name, value in about.items() if name != "left_out" and value is not None}
+    told = [f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}" for name, value in known.items()]
     told += [f"{name} is left out: {why}" for name, why in about["left_out"].items()]
     return "\n".join([
         *told,

@@ -105,6 +105,15 @@ def engines(device: str = "cpu") -> list[str]:
     return [name for name in GPU_ENGINES if torch or not name.startswith("PyTorch")]
 
 
+def lacking(engine: str) -> str:
+    """Why a known engine is not among them."""
+    package = {**ENGINES, **GPU_ENGINES}[engine][0].partition(":")[0]
+    name = "PyTorch" if package == "torch" else engine
+    if find_spec(package):
+        return f"the {name} that is installed cannot use the GPU (one built for the CPU alone cannot)"
+    return f"{name} is not installed"
+
+
 def refuse(message: str) -> None:
     """Raise ValueError."""
     raise ValueError(message)

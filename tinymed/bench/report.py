@@ -44,7 +44,7 @@ def table(rows: list[dict], peaks: dict[str, float]) -> str:
         cells = []
         for name in names:
             row = found.get((workload, case, name))
-            cells.append(f"{row['ms']:.3g} ({row['low']:.3g}–{row['high']:.3g})" if row else "–")
+            cells.append(_time(row) if row else "–")
         ours = next(found[workload, case, name] for name in names if (workload, case, name) in found)
         peer = peers.get((workload, case))
         ratio = f"**{ours['ms'] / peer:.2f}**" if peer and ours["engine"] not in (PEER, "JAX") else ""
@@ -53,6 +53,12 @@ def table(rows: list[dict], peaks: dict[str, float]) -> str:
         cells = [workload, case, *cells, ratio, rate, share, f"{ours['first_s']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _time(row: dict) -> str:
+    """The median and, where there was more than one round, the quartiles."""
+    quartiles = f" ({row['low']:.3g}–{row['high']:.3g})" if row["low"] < row["high"] else ""
+    return f"{row['ms']:.3g}{quartiles}"
 
 
 def unsteady(rows: list[dict]) -> int:

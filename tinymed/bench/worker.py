@@ -77,8 +77,8 @@ def answer_of(found: list) -> list[float]:
     numbers: list[float] = []
     for tensor in found:
         array = tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else np.asarray(tensor)
-        a = array.astype(np.float64).reshape(-1)
-        numbers += [float(a.mean()), float(np.abs(a).mean()), float(a[len(a) // 3])]
+        a = array.reshape(-1)
+        numbers += [float(x) for x in (a.mean(dtype=np.float64), np.abs(a).mean(dtype=np.float64), a[len(a) // 3])]
     return numbers
 
 

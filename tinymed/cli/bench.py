@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 
 @click.command(short_help="Time workloads beside PyTorch.")
@@ -46,20 +47,19 @@ def bench(
     from tinymed.bench.worker import table
 
     if "ladder" in workloads:
-        if len(workloads) > 1:
-            raise click.UsageError("ladder stands alone: tinymed bench ladder")
+        _refuse_more_than_ladder(workloads)
         from tinymed.bench import ladder
 
         ladder.main(out, seconds)
         return
-    names = _names(workloads, list(table(device)))
+    names = _names(workloads, list(table(device)), device)
     if device == "cuda":
         tinymed.cuda.cupy()  # refuses where there is none
     there = measure.engines(device)
     if unknown := [name for name in chosen if name not in there]:
         known = ", ".join(there)
-        cure = "; it is not installed" if unknown[0] in measure.BY_DEVICE[device] else ""
-        raise click.UsageError(f"no engine {unknown[0]!r} here{cure}; there are: {known}")
+        why = f": {measure.lacking(unknown[0])}" if unknown[0] in measure.BY_DEVICE[device] else ""
+        raise click.UsageError(f"no engine {unknown[0]!r} here{why}; there are: {known}")
     threads = threads or tinymed.get_num_threads()
     if out:
         out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _on_gpu(
     for message in failed:
         click.echo(f"failed: {message}")
     if cuda_report.PEER not in measure.engines("cuda"):
-        click.echo("PyTorch with CUDA is not installed: there are no ratios")
+        click.echo(f"{measure.lacking(cuda_report.PEER)}: there are no ratios")
     if out:
         cuda_report.draw(out, rows, peaks, f"{about['card']}, {about['processor']} with {threads} threads")
     return failed
@@ -147,15 +147,26 @@ def _tell_unsteady(rows: list[dict]) -> None:
         click.echo(f"{count} of {len(rows)} times vary by half or more: the machine is busy, their ratios mean little")
 
 
-def _names(asked: tuple[str, ...], known: list[str]) -> list[str]:
+def _refuse_more_than_ladder(workloads: tuple[str, ...]) -> None:
+    if len(workloads) > 1:
+        raise click.UsageError("ladder stands alone: tinymed bench ladder")
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = option.name and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        if given and option.name not in ("workloads", "seconds", "out"):
+            raise click.UsageError(f"ladder takes --seconds and --out only, not {option.opts[0]}")
+
+
+def _names(asked: tuple[str, ...], known: list[str], device: str) -> list[str]:
     """The workloads asked for, all but the growths where none is; a word before a space stands for all that follow."""
     if not asked:
         return [name for name in known if not name.startswith("growth")]
+    more = ["import"] if device == "cpu" else []  # what is timed of the host alone
     found = []
     for word in asked:
         fitting = [name for name in known if name == word or name.split()[0] == word]
-        if not fitting and word != "import":
-            kinds = ", ".join(dict.fromkeys(name.split()[0] for name in known))
-            raise click.UsageError(f"no workload is called {word!r}; there are: {kinds}, import")
+        if not fitting and word not in more:
+            kinds = ", ".join(dict.fromkeys([*(name.split()[0] for name in known), *more, "ladder"]))
+            raise click.UsageError(f"no workload is called {word!r}; there are: {kinds}")
         found += fitting
     return found

@@ -92,10 +92,7 @@ class Move(Function):
 
     def forward(ctx, x, device, non_blocking):
         ctx.device = device_of(x)
-        y = moved(x, device)
-        if device != "cpu" and cupy_memory.is_pinned(x):  # other memory is read before the copy's call returns
-            cupy_memory.hold(x) if non_blocking else cupy_memory.wait()
-        return y
+        return moved(x, device, non_blocking)
 
     def backward(ctx, g):
         return moved(g, ctx.device)

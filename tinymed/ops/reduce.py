@@ -187,10 +187,12 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
 @method()
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all are true (not 0)"""
-    return Tensor(np.all(input.array, axis=axes("all", input, dim), keepdims=keepdim))
+    how: dict[str, Any] = {"axis": axes("all", input, dim), "keepdims": keepdim}
+    return Tensor(np.all(input.array, **how))
 
 
 @method()
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether any is true (not 0)"""
-    return Tensor(np.any(input.array, axis=axes("any", input, dim), keepdims=keepdim))
+    how: dict[str, Any] = {"axis": axes("any", input, dim), "keepdims": keepdim}
+    return Tensor(np.any(input.array, **how))

@@ -99,15 +99,17 @@ class Optimizer:
         """
         grads = {p: p.grad for params, _ in alike for p in params}
         before = {p: dict(self.state[p]) for p in grads}
-        for params, group in alike:
-            self._update(params, group)
-        if any(set(self.state[p]) != set(state) for p, state in before.items()):
+        try:
+            for params, group in alike:
+                self._update(params, group)
+            made = any(set(self.state[p]) != set(state) for p, state in before.items())
+        finally:
+            self.state.update(before)
+        if made:
             raise ValueError(
                 f"{type(self).__name__}: the first step makes the state, which each replay would make anew; "
                 "take a step before recording"
             )
-        for p, state in before.items():
-            self.state[p].update(state)
 
         def again() -> None:
             for p, g in grads.items():
@@ -120,7 +122,16 @@ class Optimizer:
     def update(self, ps: list, gs: list, states: list[dict[str, Any]], group: dict[str, Any]) -> None:
         """Change parameters in place, each by its gradient and its own state, all by their group's options.
 
-        ps, gs: arrays of one number type on one device, at least one; a gradient is of its parameter's shape.
+        ps, gs  arrays of one number type on one device, at least one; a gradient is of its parameter's shape
+        states  a dictionary for each, empty at first: Tensors of the parameter's shape, and numbers
+        group   {"lr": …}, the options that __init__ gave as defaults, and what the group changed
+
+            for p, g, state in zip(ps, gs, states):  # momentum
+                if not state:
+                    state["velocity"] = Tensor(np.zeros_like(p))
+                v = state["velocity"].array
+                v[...] = 0.9 * v + g
+                p -= group["lr"] * v
         """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
@@ -159,6 +170,8 @@ class Optimizer:
         params = [p for group in self.param_groups for p in group["params"]]
         numbers = [k for group in saved for k in group["params"]]
         state = {p: _copied(state_dict["state"].get(k, {}), p) for p, k in zip(params, numbers)}
+        for p, loaded in state.items():
+            _into(self.state.get(p, {}), loaded)
         self.state = defaultdict(dict, {p: s for p, s in state.items() if s})
         self.param_groups = [
             {**mine, **group, "params": mine["params"]} for mine, group in zip(self.param_groups, saved)
@@ -190,12 +203,22 @@ def _copied(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
     for name, value in state.items():
         if name == "step":
             copy[name] = int(value)
+        elif isinstance(value, Real):
+            copy[name] = value
         elif value is not None:
             array = array_of(name, value)
             if array.shape != p.shape:
                 raise ValueError(f"the state's {name} has shape {array.shape}, its parameter {p.shape}")
             copy[name] = Tensor(np.array(array, dtype=p.dtype)).to(p.device)
     return copy
+
+
+def _into(state: Mapping[str, Any], loaded: dict[str, Any]) -> None:
+    """Put what was loaded where the state has been: a CUDA graph goes on writing there."""
+    for name, value in loaded.items():
+        place = state.get(name)
+        if isinstance(value, Tensor) and isinstance(place, Tensor) and place.dtype == value.dtype:
+            loaded[name] = place.copy_(value)
 
 
 # -------------------------------------------------------------------- what an option may be

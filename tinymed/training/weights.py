@@ -37,15 +37,18 @@ def save(
         raise TypeError(f"save_weights expects (model, path), got a {type(state).__name__} in the model's place")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"save: metadata maps str to str, got {key!r}: {value!r}; use json.dumps(value)")
+            raise TypeError(f"save_weights: metadata maps str to str, got {key!r}: {value!r}; use json.dumps(value)")
     for name in state:
         if not isinstance(name, str) or name == "__metadata__":
-            raise TypeError(f'save: the name of an array is a str other than "__metadata__", got {name!r}')
+            raise TypeError(f'save_weights: the name of an array is a str other than "__metadata__", got {name!r}')
     # C order matters: safetensors 0.8.0 writes wrong numbers, silently, for anything else
     arrays = {name: np.asarray(array_of(name, value), order="C") for name, value in state.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-            raise TypeError(f"save: {name!r} holds {array.dtype}, which the format does not know")
+            raise TypeError(
+                f"save_weights: {name!r} holds {array.dtype}, which the format does not know; it keeps "
+                "arrays by their names (an optimiser's state_dict() holds more: keep it with pickle)"
+            )
     about = {key: value for key, value in (metadata or {}).items() if key != CHECKSUM}
     about[CHECKSUM] = _checksum(arrays, about)
     _write(Path(path), to_bytes(arrays, about))
@@ -54,7 +57,7 @@ def save(
 def load(path: str | Path, *more: Any) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name, fit for `model.load_state_dict`.
 
-    Files of other programs are read too; in those that `save` wrote, every changed bit is found.
+    Files of other programs are read too; in those that `save_weights` wrote, every changed bit is found.
     Raises CheckpointError for whatever is no such file, or no longer one.
     """
     if more or isinstance(path, Module):
