@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import re
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_nothing_is_computed_before_the_replay(cp):
     graph.replay()
     graph.replay()
     assert (x.tolist(), y.tolist()) == ([3, 3, 3], [6, 6, 6])
+
+
+def test_results_outlive_their_graph(cp):
+    x, graph = tinymed.ones(3).cuda(), cuda.CUDAGraph()
+    with cuda.graph(graph):
+        y = x * 2
+    graph.replay()
+    del graph
+    gc.collect()
+    assert y.tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
