@@ -8,11 +8,10 @@ import numpy as np
 
 from tinymed.kernels.numba_jit import jit, of_floats, plain, scratch
 from tinymed.kernels.numba_launch import fetch, launch
+from tinymed.kernels.numba_softmax import BLOCK, PLACES, largest
 from tinymed.kernels.numba_tanh import exp
 
 Array = np.ndarray
-BLOCK = 1 << 12  # scores to a task
-PLACES = 256  # of a picture of classes, worked on side by side
 
 
 @jit
@@ -44,12 +43,8 @@ def _places(task, me, args):
     blocks = (P + PLACES - 1) // PLACES
     n, a = task // blocks, task % blocks * PLACES
     top, total = tops[me][: min(PLACES, P - a)], totals[me][: min(PLACES, P - a)]
-    top[:] = x[n, 0, a : a + PLACES]
     total[:] = 0
-    for c in range(C):
-        row = x[n, c, a : a + PLACES]
-        for i in range(top.size):
-            top[i] = row[i] if row[i] > top[i] else top[i]
+    largest(x, n, a, top)
     for c in range(C):
         row, out = x[n, c, a : a + PLACES], p[n, c, a : a + PLACES]
         for i in range(top.size):

@@ -43,6 +43,16 @@ def _rows(task, me, args):
 
 
 @jit
+def largest(x, n, a, top):
+    """For each place of picture n from a on, the largest over its channels."""
+    top[:] = x[n, 0, a : a + PLACES]
+    for c in range(x.shape[1]):
+        row = x[n, c, a : a + PLACES]
+        for i in range(top.size):
+            top[i] = row[i] if row[i] > top[i] else top[i]
+
+
+@jit
 def _places(task, me, args):
     """_rows for some places of one picture (C,P), side by side: memory runs along the places."""
     x, log, y, tops, totals = fetch(args)
@@ -50,12 +60,8 @@ def _places(task, me, args):
     blocks = (P + PLACES - 1) // PLACES
     n, a = task // blocks, task % blocks * PLACES
     top, total = tops[me][: min(PLACES, P - a)], totals[me][: min(PLACES, P - a)]
-    top[:] = x[n, 0, a : a + PLACES]
     total[:] = 0
-    for c in range(C):
-        row = x[n, c, a : a + PLACES]
-        for i in range(top.size):
-            top[i] = row[i] if row[i] > top[i] else top[i]
+    largest(x, n, a, top)
     for c in range(C):
         row, out = x[n, c, a : a + PLACES], y[n, c, a : a + PLACES]
         for i in range(top.size):
