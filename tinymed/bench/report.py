@@ -132,11 +132,11 @@ def draw_roofline(path: Path, rows: list[dict], peaks: dict[str, float], title: 
         ((row["flops"] / row["bytes"], row["gflops"], row) for row in shown if row["engine"] == ours),
         key=lambda o: o[0],
     )
-    highest = min([up / 2 for across, up, _ in named if across > 10] + [peaks["gflops"] * 0.12])
-    for k, (across, up, row) in enumerate(named):  # each on a line of its own, below the points
+    highest = min([row["gflops"] for row in shown if row["flops"] > 10 * row["bytes"]] + [peaks["gflops"]]) / 1.6
+    for k, (across, up, row) in enumerate(named):  # each on a line of its own, below all points, or above the roof
         name = f"{row['workload']}: {row['case']}"
-        place = across, highest / 1.32**k if across > 10 else up / 2
-        axes.annotate(name, (across, up), xytext=place, fontsize=7, ha="right" if across > 300 else "left",
+        place = across, highest / 1.32**k if across > 10 else up * 3
+        axes.annotate(name, (across, up), xytext=place, fontsize=7, ha="left" if 10 < across < 300 else "right",
                       arrowprops={"arrowstyle": "-", "alpha": 0.3})  # fmt: skip
     lowest = min([row["gflops"] for row in shown] + [highest / 1.32 ** len(named)])
     axes.set_ylim(bottom=lowest / 2)
