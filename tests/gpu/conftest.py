@@ -81,6 +81,17 @@ def nvrtc():
     return helper
 
 
+@pytest.fixture(scope="session")
+def sass():
+    """The module sass: loops(cubin, folder, instruction)."""
+    helper = load("sass")
+    try:
+        helper.tool()
+    except ImportError as error:
+        pytest.skip(str(error))
+    return helper
+
+
 # ---------------------------------------------------------------- CuPy, or what stands in for it
 
 

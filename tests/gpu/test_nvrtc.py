@@ -83,6 +83,24 @@ def test_other_sizes(compiled, record_property, name, options, architecture):
     keeps_to_registers(found, (2 if alone else 1) * MOST_REGISTERS)
 
 
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize(("cols", "most"), [(64, 15), (128, 11)])
+def test_the_tensor_cores_are_kept_busy(compiled, sass, tmp_path, cols, most, architecture):
+    """Of conv.cu's inner loops each tensor-core instruction (HMMA) may bring so many others along.
+
+    A multiprocessor starts an instruction a cycle in each quarter, and an HMMA lasts several: what goes beyond is time
+    lost. Images with channels first needed 50 to 70. And copies go past the registers (LDGSTS), to no local memory.
+    """
+    cubin = compiled("conv", architecture, (f"-DCOLS={cols}", "-DVEC=4")).cubin
+    found = sass.loops(cubin, tmp_path, "HMMA")
+    assert set(found) == {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"}
+    for name, loop in found.items():
+        count = {what: sum(what in line for line in loop) for what in ("HMMA", "LDGSTS", "LDL", "STL")}
+        assert len(loop) / count["HMMA"] <= most, f"{name}: {len(loop)} instructions for {count['HMMA']} HMMA"
+        assert count["LDGSTS"] >= 3, name
+        assert not count["LDL"] + count["STL"], name
+
+
 # ------------------------------------------------------------------------------------------ the checks themselves
 
 
