@@ -151,6 +151,22 @@ def test_a_state_is_made_before(cp):
     np.testing.assert_allclose(p.detach().cpu().numpy(), 1 - 1e-3, rtol=1e-6)
 
 
+class Own(optim.SGD):
+    def update(self, ps, gs, states, group):
+        for p, g in zip(ps, gs):
+            p -= group["lr"] * g
+
+
+def test_an_update_of_ones_own_is_refused(cp):
+    """It would be done twice: in the graph, and by the host at each replay."""
+    p = nn.Parameter(tinymed.ones(3).cuda())
+    opt = Own([p], lr=0.1)
+    (p * p).sum().backward()
+    opt.step()
+    with pytest.raises(ValueError, match=r"Own: an update\(\) of one's own"), cuda.graph(cuda.CUDAGraph()):
+        opt.step()
+
+
 def test_a_state_that_is_loaded_is_what_replays_go_on_from(cp):
     p = nn.Parameter(tinymed.ones(3).cuda())
     opt = optim.SGD([p], lr=0.1, momentum=0.9)

@@ -97,7 +97,7 @@ class Module(Members):
             raise ValueError(f"this state does not fit {type(self).__name__}:\n  " + "\n  ".join(wrong))
         for name, tensor in own.items():
             if name in given:
-                tensor.copy_(Tensor(moved(given[name], tensor.device)))
+                tensor.copy_(given[name])
         return IncompatibleKeys(missing, unexpected)
 
     # ---------------------------------------------------------------- for all modules at once

@@ -101,20 +101,18 @@ class BCE(Function):
 class BCEWithLogits(Function):
     """ℓ = (1 − t)·x + k·ln(1 + e⁻ˣ),  k = 1 + (p − 1)·t: BCE of σ(x), in one stable formula
 
-    p weighs the positive class, None as 1;  ∂ℓ/∂x = (1 − t) − k·σ(−x),  ∂ℓ/∂t = (p − 1)·ln(1 + e⁻ˣ) − x
+    p weighs the positive class;  ∂ℓ/∂x = (1 − t) − k·σ(−x),  ∂ℓ/∂t = (p − 1)·ln(1 + e⁻ˣ) − x
     """
 
     def forward(ctx, x, t, p):
-        ctx.x, ctx.p, ctx.rest, ctx.softplus = x, p, 1 - t, np.logaddexp(0, -x)
-        ctx.k = None if p is None else 1 + (p - 1) * t
-        return ctx.rest * x + (ctx.softplus if p is None else ctx.k * ctx.softplus)
+        ctx.x, ctx.t, ctx.p, ctx.k = x, t, p, 1 + (p - 1) * t
+        ctx.softplus = np.logaddexp(0, -x)
+        return (1 - t) * x + ctx.k * ctx.softplus
 
     def backward(ctx, g):
-        below = np.exp(-ctx.x - ctx.softplus)  # σ(−x) = e⁻ˣ / (1 + e⁻ˣ)
-        gx = g * (ctx.rest - (below if ctx.p is None else ctx.k * below))
-        if not ctx.needs[1]:
-            return gx, None
-        return gx, g * (-ctx.x if ctx.p is None else (ctx.p - 1) * ctx.softplus - ctx.x)
+        sigmoid_minus = np.exp(-ctx.x - ctx.softplus)  # e⁻ˣ / (1 + e⁻ˣ)
+        gx = g * ((1 - ctx.t) - ctx.k * sigmoid_minus)
+        return gx, g * ((ctx.p - 1) * ctx.softplus - ctx.x) if ctx.needs[1] else None
 
 
 def _weighted(loss: Tensor, weight: Tensor | None) -> Tensor:
@@ -150,7 +148,7 @@ def binary_cross_entropy_with_logits(
     t = target.array
     if checks_values() and (at := first_of(~((t >= 0) & (t <= 1)))) is not None:
         raise ValueError(f"{name}: targets must lie in 0…1, got {t[at]} at {list(at)}; map two classes to 0 and 1")
-    p = None if pos_weight is None else as_tensor(pos_weight, input.dtype).array
+    p = 1 if pos_weight is None else as_tensor(pos_weight, input.dtype).array
     return reduced(_weighted(BCEWithLogits.apply(input, target, p), weight), reduction)
 
 

@@ -97,6 +97,11 @@ class Optimizer:
 
         That is the same update, whose launches are in the graph already: it counts, and hands on new learning rates.
         """
+        if not type(self).update.__module__.startswith("tinymed.optim."):
+            raise ValueError(
+                f"{type(self).__name__}: an update() of one's own is no part of a CUDA graph, for the host would do it "
+                "once more at each replay; record the gradients alone, and call step() after the replay"
+            )
         grads = {p: p.grad for params, _ in alike for p in params}
         before = {p: dict(self.state[p]) for p in grads}
         try:

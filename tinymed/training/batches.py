@@ -15,8 +15,9 @@ from tinymed.tensor import Tensor, as_tensor
 class Batches:
     """Pairs (x, y) of tensors from a DataLoader, a Dataset or a pair of arrays; y is None where it is not asked for.
 
-    Floats are brought to the model's dtype, and all to its device. Raises ValueError for unequal lengths, nothing at
-    all, NaN and infinity, naming the sample; TypeError for pictures left as bytes.
+    x is brought to the model's dtype, if of floats, and to its device; y stays where it is, to be looked at. Raises
+    ValueError for unequal lengths, nothing at all, NaN and infinity, naming the sample; TypeError for pictures left as
+    bytes.
     """
 
     def __init__(
@@ -57,8 +58,7 @@ class Batches:
                     f"{self.name}: x is uint8 {x.shape}, as pictures come; convert it: x.astype(np.float32) / 255"
                 )
             x = x.to(self.dtype) if x.is_floating_point() else x
-            x = x.to(self.device, non_blocking=True)
-            yield x, None if y is None else y.to(self.device, non_blocking=True)
+            yield x.to(self.device, non_blocking=True), y
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         parts = batch if isinstance(batch, list | tuple) else [batch]

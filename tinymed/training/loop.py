@@ -165,7 +165,7 @@ def _figures(model: Module, batches: Batches, objective: Objective, functions: d
         for x, y in batches:
             output = model(x)
             target = objective.target(output, y)
-            loss = float(objective(output, target).item())
+            loss = float(objective(output, target.to(output.device)).item())
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss on {batches.name} is {loss}; are weights or inputs huge?")
             tally.add(loss, output.cpu().array, objective.labels(target.cpu().array))

@@ -45,6 +45,7 @@ class Step:
         """What the output should be, what each sample counts, and the labels."""
         target = self.objective.target(output, y)
         labels = self.objective.labels(target.cpu().array)
+        target = target.to(output.device)
         if self.weights is None:
             return target, None, labels
         weight = Tensor(self.weights[labels.reshape(len(labels))].astype(output.dtype))
