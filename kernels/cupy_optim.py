@@ -150,6 +150,7 @@ def _update(
     elif all(a.flags.c_contiguous for row in rows for a in row):
         launch = Launch(dense, *news)
         graph.launches.append(launch)
+        graph.kept.append(rows)  # it writes there, whatever state the optimiser has by then
     else:
         raise ValueError(f"{kernel}: in a CUDA graph a parameter's memory must be in order; use p.contiguous()")
     run("optim", kernel, (launch.count,), (BLOCK,), np.int32(launch.count), *launch.on_device, dtype=ps[0].dtype)

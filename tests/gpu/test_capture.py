@@ -178,10 +178,12 @@ def test_a_state_that_is_loaded_is_what_replays_go_on_from(cp):
         opt.step()
     graph.replay()
     first = p.tolist()
-    opt.load_state_dict(start)
-    p.data.copy_(weights)
-    graph.replay()
-    assert p.tolist() == first
+    for rate, want in ((0.1, first), (0.2, (weights - 2 * (weights - tinymed.tensor(first).cuda())).tolist())):
+        start["param_groups"][0]["lr"] = rate
+        opt.load_state_dict(start)
+        p.data.copy_(weights)
+        graph.replay()
+        np.testing.assert_allclose(p.tolist(), want, rtol=1e-6)
 
 
 def test_launches_for_other_states_are_others(cp):

@@ -178,9 +178,8 @@ class Optimizer:
         for p, loaded in state.items():
             _into(self.state.get(p, {}), loaded)
         self.state = defaultdict(dict, {p: s for p, s in state.items() if s})
-        self.param_groups = [
-            {**mine, **group, "params": mine["params"]} for mine, group in zip(self.param_groups, saved)
-        ]
+        for mine, group in zip(self.param_groups, saved):
+            mine |= {**group, "params": mine["params"]}  # in place: a CUDA graph goes on asking them for the rate
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
