@@ -10,24 +10,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinymed.kernels.reference_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
-from tinymed.kernels.reference_recurrent import (
-    article_rnn,
-    gru,
-    gru_grad,
-    lstm,
-    lstm_grad,
-    rnn,
-    rnn_grad,
+from tinymed.kernels.reference_activation import (
+    cross_entropy,
+    cross_entropy_grad,
+    elementwise,
+    elementwise_grad,
+    relu,
+    relu6,
+    relu6_slope,
+    relu_slope,
     sigmoid,
+    sigmoid_slope,
+    softmax,
+    softmax_grad,
 )
+from tinymed.kernels.reference_optim import adagrad_step, adam_step, rmsprop_step, sgd_step
+from tinymed.kernels.reference_recurrent import article_rnn, gru, gru_grad, lstm, lstm_grad, rnn, rnn_grad
 from tinymed.kernels.shapes import DEAD, ConvShape, Pair, PoolShape, pool_shape
 
 __all__ = [
     "adagrad_step", "adam_step", "article_rnn", "available", "avg_pool2d", "avg_pool2d_grad", "conv2d",
-    "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad", "conv2d_weight_grad",
-    "cross_entropy", "cross_entropy_grad", "gru", "gru_grad", "lstm", "lstm_grad", "matmul", "max_pool2d",
-    "max_pool2d_grad", "relu", "relu6", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "softmax",
+    "conv2d_bias_grad", "conv2d_grad", "conv2d_input_grad", "conv2d_max_pool2d", "conv2d_max_pool2d_grad",
+    "conv2d_weight_grad", "cross_entropy", "cross_entropy_grad", "elementwise", "elementwise_grad", "gru", "gru_grad",
+    "linear", "linear_grad", "lstm", "lstm_grad", "matmul", "max_pool2d", "max_pool2d_grad", "relu", "relu6",
+    "relu6_slope", "relu_slope", "rmsprop_step", "rnn", "rnn_grad", "sgd_step", "sigmoid", "sigmoid_slope", "softmax",
     "softmax_grad",
 ]  # fmt: skip
 
@@ -51,6 +57,30 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
                 for k in range(a.shape[-1]):
                     y[(*at, i, j)] += a[(*at, i, k)] * b[(*at, k, j)]
     return y
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y[n,o] = b[o] + Σ_i w[o,i] · x[n,i]        (FC)"""
+    (N, I), O = x.shape, len(w)
+    y = np.zeros((N, O), x.dtype)
+    for n in range(N):
+        for o in range(O):
+            for i in range(I):
+                y[n, o] += w[o, i] * x[n, i]
+            y[n, o] += b[o]
+    return y
+
+
+def linear_grad(g: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """∂L/∂x = Σ_o g·w,  ∂L/∂w = Σ_n g·x,  ∂L/∂b = Σ_n g: each product of the sum, seen from its factors"""
+    gx, gw, gb = np.zeros_like(x), np.zeros_like(w), np.zeros(len(w), w.dtype)
+    for n in range(len(x)):
+        for o in range(len(w)):
+            for i in range(x.shape[1]):
+                gx[n, i] += g[n, o] * w[o, i]
+                gw[o, i] += g[n, o] * x[n, i]
+            gb[o] += g[n, o]
+    return gx, gw, gb
 
 
 # ---------------------------------------------------------------- convolution (article 4.1.1)
@@ -82,8 +112,8 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, s: ConvShape) -> 
     for at_y, at_w, at_x in products(s):
         y[at_y] += w[at_w] * x[at_x]
     if b is not None:
-        for o in range(s.O):
-            y[:, o] += b[o]
+        for n, o, i, j in np.ndindex(s.y):
+            y[n, o, i, j] += b[o]
     return y
 
 
@@ -101,6 +131,14 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, s: ConvShape) -> np.ndarray
     for at_y, at_w, at_x in products(s):
         gw[at_w] += x[at_x] * g[at_y]
     return gw
+
+
+def conv2d_bias_grad(g: np.ndarray, s: ConvShape) -> np.ndarray:
+    """∂L/∂b: each b receives g from every y of its channel"""
+    gb = np.zeros(s.O, g.dtype)
+    for n, o, i, j in np.ndindex(s.y):
+        gb[o] += g[n, o, i, j]
+    return gb
 
 
 # ---------------------------------------------------------------- pooling (article 4.1.2)
@@ -124,7 +162,7 @@ def windows(s: PoolShape) -> Iterator[tuple[tuple, list[tuple[int, tuple]]]]:
 
 def max_pool2d(x: np.ndarray, s: PoolShape) -> tuple[np.ndarray, np.ndarray]:
     """y = max of the window, and which of its cells that was (the first of several)"""
-    y, where = np.empty(s.y, x.dtype), np.empty(s.y, np.int32)
+    y, where = np.zeros(s.y, x.dtype), np.zeros(s.y, np.int32)
     for at, cells in windows(s):
         where[at], best = cells[0]
         for number, cell in cells[1:]:
@@ -166,10 +204,10 @@ def avg_pool2d_grad(g: np.ndarray, count: np.ndarray, s: PoolShape) -> np.ndarra
 def conv2d_grad(
     g: np.ndarray, x: np.ndarray | None, w: np.ndarray | None, s: ConvShape
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """∂L/∂x (if w is given), ∂L/∂w (if x is given) and ∂L/∂b: each b receives g from every y of its channel"""
+    """∂L/∂x (if w is given), ∂L/∂w (if x is given) and ∂L/∂b"""
     gx = None if w is None else conv2d_input_grad(g, w, s)
     gw = None if x is None else conv2d_weight_grad(x, g, s)
-    return gx, gw, g.sum(axis=(0, 2, 3))
+    return gx, gw, conv2d_bias_grad(g, s)
 
 
 # ---------------------------------------------------------------- ReLU6-Conv-Pool (article 1.4.3)
@@ -199,61 +237,3 @@ def conv2d_max_pool2d_grad(
         if where[at] != DEAD:
             into_conv[dict(cells)[int(where[at])]] += g[at]
     return conv2d_grad(into_conv, x, w, s)
-
-
-# ---------------------------------------------------------------- activations (article 1.4.3)
-
-
-def relu(x: float) -> float:
-    """max(0, x)"""
-    return x if x > 0 else 0.0
-
-
-def relu6(x: float) -> float:
-    """min(max(0, x), 6)"""
-    return min(relu(x), 6.0)
-
-
-def softmax(x: np.ndarray, log: bool) -> np.ndarray:
-    """y[n,c,i] = e^x[n,c,i] / Σ_k e^x[n,k,i], with the largest x taken out first, which changes no quotient
-
-    log: ln y[n,c,i] = x[n,c,i] − top − ln Σ_k e^(x[n,k,i] − top), right also where y is too small for a float
-    """
-    y = np.empty_like(x)
-    for n, c, i in np.ndindex(x.shape):
-        top = max(x[n, :, i])
-        total = sum(np.exp(xk - top) for xk in x[n, :, i])
-        y[n, c, i] = x[n, c, i] - top - np.log(total) if log else np.exp(x[n, c, i] - top) / total
-    return y
-
-
-def softmax_grad(g: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
-    """∂L/∂x[n,c,i] = y · (g − Σ_k g[n,k,i]·y[n,k,i]);  for the logarithm y: g − e^y · Σ_k g[n,k,i]"""
-    gx = np.empty_like(y)
-    for n, c, i in np.ndindex(y.shape):
-        if log:
-            gx[n, c, i] = g[n, c, i] - np.exp(y[n, c, i]) * sum(g[n, :, i])
-        else:
-            gx[n, c, i] = y[n, c, i] * (g[n, c, i] - sum(g[n, :, i] * y[n, :, i]))
-    return gx
-
-
-# ---------------------------------------------------------------- the loss of several classes (article 3.1.2, Softmax)
-
-
-def cross_entropy(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ℓ = −w · ln p[t],  p = softmax(x) over classes;  x (N,C,P), classes t and weights w (N,P) → ℓ (N,P), p (N,C,P)"""
-    loss, p = np.zeros_like(w), softmax(x, log=False)
-    for n, i in np.ndindex(t.shape):
-        top = max(x[n, :, i])
-        total = sum(np.exp(xj - top) for xj in x[n, :, i])
-        loss[n, i] = w[n, i] * (np.log(total) - (x[n, t[n, i], i] - top))  # −ln p, where p is too small for a float too
-    return loss, p
-
-
-def cross_entropy_grad(g: np.ndarray, p: np.ndarray, t: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """∂ℓ/∂x[c] = w · (p[c] − 1 where c is t, else p[c]), for g (N,P) into ℓ → (N,C,P)"""
-    gx = np.zeros_like(p)
-    for n, c, i in np.ndindex(p.shape):
-        gx[n, c, i] = g[n, i] * w[n, i] * (p[n, c, i] - (c == t[n, i]))
-    return gx

@@ -13,17 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from tinymed.kernels.reference_activation import sigmoid
+
 Array = np.ndarray
 
 
 # ---------------------------------------------------------------- the parts of every cell
-
-
-def sigmoid(a: float) -> float:
-    """σ(a) = 1 / (1 + e^−a), written so that e^… never overflows."""
-    if a >= 0:
-        return 1 / (1 + math.exp(-a))
-    return math.exp(a) / (1 + math.exp(a))
 
 
 def dot(w: Array, v: Array | list[float]) -> float:
@@ -140,7 +135,9 @@ def lstm(
     for n in range(N):
         h, c = h0[n], c0[n]
         for t in range(T):
-            a = [dot(w_ih[q], x[t, n]) + b_ih[q] + dot(w_hh[q], h) + b_hh[q] for q in range(4 * H)]
+            a = np.zeros(4 * H)
+            for q in range(4 * H):
+                a[q] = dot(w_ih[q], x[t, n]) + b_ih[q] + dot(w_hh[q], h) + b_hh[q]
             for j in range(H):
                 i = sigmoid(a[j])  # how much of the new enters the memory
                 f = sigmoid(a[H + j])  # how much of the old stays

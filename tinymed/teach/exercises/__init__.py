@@ -1,0 +1,1 @@
+"""The exercises, a file for each lesson: `EXERCISES` holds a right answer, cases, and the classic mistakes."""

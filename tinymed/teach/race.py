@@ -1,0 +1,79 @@
+"""How fast is a kernel that a student wrote, beside the engine's own?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinymed import kernels
+from tinymed.kernels.shapes import conv_shape, pool_shape
+
+Arguments = dict[str, Any]
+
+
+def _conv2d() -> tuple[Arguments, Callable[[Any], Any]]:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 3, 16, 16)), rng.standard_normal((4, 3, 3, 3))
+    s = conv_shape(x.shape, w.shape, (1, 1), (0, 0), (1, 1), 1)
+    return {"x": x, "w": w}, lambda backend: backend.conv2d(x, w, None, s)
+
+
+def _max_pool2d() -> tuple[Arguments, Callable[[Any], Any]]:
+    x = np.random.default_rng(0).standard_normal((4, 8, 32, 32))
+    s = pool_shape("max_pool2d", x.shape, (2, 2), (2, 2), (0, 0))
+    return {"x": x}, lambda backend: backend.max_pool2d(x, s)[0]
+
+
+def _matmul() -> tuple[Arguments, Callable[[Any], Any]]:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((64, 48)), rng.standard_normal((48, 32))
+    return {"a": a, "b": b}, lambda backend: backend.matmul(a, b)
+
+
+TRACKS = {"conv2d": _conv2d, "max_pool2d": _max_pool2d, "matmul": _matmul}
+
+
+def race(name: str, answer: Callable[..., Any], seconds: float = 0.2) -> list[tuple[str, float]]:
+    """Time answer(**arguments) beside the same kernel of each backend; print and return the ranking, in ms a call.
+
+    name     "conv2d" (x, w; stride 1, no padding), "max_pool2d" (x; window and stride 2) or "matmul" (a, b)
+    seconds  how long to repeat each; the median of the runs counts, and the first run, which may compile, does not
+    Raises ValueError for another name; WrongAnswer where the numbers are wrong: a race is for right ones.
+    """
+    from tinymed.teach.check import WrongAnswer
+
+    if name not in TRACKS:
+        raise ValueError(f"there is no race {name!r}; there are {', '.join(TRACKS)}")
+    arguments, theirs = TRACKS[name]()
+    want = theirs(kernels.load("numpy"))
+    got = np.asarray(answer(**arguments))
+    if got.shape != want.shape or not np.allclose(got, want, atol=1e-8):
+        what = f"shape {got.shape}, expected {want.shape}" if got.shape != want.shape else "other numbers"
+        raise WrongAnswer(f"race({name!r}): your function gives {what}; make it right first: check({name!r}, …)")
+    runners: dict[str, Callable[[], Any]] = {"yours": lambda: answer(**arguments)}
+    for backend, (usable, _) in kernels.available().items():
+        if usable and backend in ("reference", "numpy", "numba"):
+            module = kernels.load(backend)
+            runners[backend] = lambda module=module: theirs(module)  # type: ignore[misc]
+    times: list[tuple[str, float]] = sorted(
+        ((who, _median(run, seconds)) for who, run in runners.items()), key=lambda row: row[1]
+    )
+    yours = dict(times)["yours"]
+    for place, (who, took) in enumerate(times, 1):
+        print(f"{place}. {who:<10} {took * 1e3:10.3f} ms   {yours / took:8.2f} times as fast as yours")
+    return [(who, took * 1e3) for who, took in times]
+
+
+def _median(run: Callable[[], Any], seconds: float) -> float:
+    run()
+    times = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
