@@ -181,7 +181,8 @@ def lstm_grad(
                 da[2 * H + j] = dc_j * i * (1 - g * g)
                 da[3 * H + j] = dh_j * tanh_c * o * (1 - o)
                 dc[j] = dc_j * f  # no weight in between: this road keeps gradients alive
-            gb += da.astype(gb.dtype)
+            for q in range(4 * H):
+                gb[q] += da[q]
             dh = np.zeros(H)
             dot_grad(da, w_ih, x[t, n], gw_ih, gx[t, n])
             dot_grad(da, w_hh, h_before, gw_hh, dh)

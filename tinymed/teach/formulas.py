@@ -100,6 +100,9 @@ SOFTMAX: Formulas = {
         "gx[n, c, i] = y[n, c, i] * (g[n, c, i] - sum(g[n, :, i] * y[n, :, i]))": (
             r"\frac{\partial L}{\partial x_c} = y_c \, (g_c - \sum_k g_k y_k)"
         ),
+        "gx[n, c, i] = g[n, c, i] - np.exp(y[n, c, i]) * sum(g[n, :, i])": (
+            r"\frac{\partial L}{\partial x_c} = g_c - e^{y_c} \sum_k g_k"
+        ),
     },
 }
 
@@ -146,6 +149,7 @@ RNN: Formulas = {
             r"\frac{\partial L}{\partial a_t} = \left(g_t + \frac{\partial L}{\partial h_t}\right) \cdot \varphi'(a_t)"
         ),
         "gb[j] += da[j]": r"\frac{\partial L}{\partial b} = \sum_t \frac{\partial L}{\partial a_t}",
+        "gh0[n] = dh": r"\frac{\partial L}{\partial h_0}",
     },
     "dot_grad": _BACK_THROUGH_WEIGHTS,
 }
@@ -183,6 +187,8 @@ LSTM: Formulas = {
             r"\frac{\partial L}{\partial a_o} = \frac{\partial L}{\partial h_t} \, \tanh(c_t) \, o_t (1 - o_t)"
         ),
         "dc[j] = dc_j * f": r"\frac{\partial L}{\partial c_{t-1}} = f_t \cdot \frac{\partial L}{\partial c_t}",
+        "gb[q] += da[q]": r"\frac{\partial L}{\partial b} = \sum_t \frac{\partial L}{\partial a_t}",
+        "gh0[n], gc0[n] = dh, dc": (r"\frac{\partial L}{\partial h_0}, \; \frac{\partial L}{\partial c_0}"),
     },
     "dot_grad": _BACK_THROUGH_WEIGHTS,
 }

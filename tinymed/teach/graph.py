@@ -178,8 +178,9 @@ def _tensors(ctx: Function) -> list[Tensor]:
 
 def _operands(ctx: Function) -> list[Any]:
     """Its tensors, and the plain numbers between them: the 2 of x ** 2."""
-    one = float, np.number, np.ndarray
-    return [x for x in ctx.inputs if isinstance(x, Tensor) or (isinstance(x, one) and np.size(x) == 1)]
+    number = int, float, np.number, np.ndarray
+    given = [x for x in ctx.inputs if isinstance(x, Tensor) or (isinstance(x, number) and np.size(x) == 1)]
+    return [x for x in given if not isinstance(x, bool)]
 
 
 def _ops(root: Tensor) -> list[Function]:

@@ -70,7 +70,7 @@ def race(name: str, answer: Callable[..., Any], seconds: float = 0.2) -> list[tu
 
 def _median(run: Callable[[], Any], seconds: float) -> float:
     run()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()

@@ -11,7 +11,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -124,6 +124,8 @@ class Recorder:
             return function(*args)
         finally:
             sys.settrace(before)
+            if self.steps and (late := self.changes()):  # what a function filled after its last step
+                self.steps[-1] = replace(self.steps[-1], changes=self.steps[-1].changes + late)
 
     # ------------------------------------------------------------ what Python tells
 
