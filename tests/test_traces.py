@@ -307,16 +307,40 @@ def my_sum(x):
 
 def test_a_function_of_ones_own():
     t = trace.function(my_sum, [1.0, -2.0, 3.0])
-    assert [step.code for step in t] == [
-        "total = 0.0",
-        *["if v > 0", "total += v * v"],
-        "if v > 0",
-        "if v > 0",
-        "total += v * v",
-    ]
-    assert [step.result for step in t] == [0.0, True, 1.0, False, True, 10.0]
-    assert t[-1].numbers == "1 + 3 · 3"
+    codes = ["total = 0.0", "if v > 0", "total += v * v", "if v > 0", "if v > 0", "total += v * v", "return total"]
+    assert [step.code for step in t] == codes
+    assert [step.result for step in t] == [0.0, True, 1.0, False, True, 10.0, 10.0]
+    assert t[-2].numbers == "1 + 3 · 3"
+    assert t[-1].places == "return total"
     assert t.final["total"] == 10
+
+
+def drawing(x, stack):
+    y = np.zeros(2)
+    for i in range(2):
+        y[i] = (
+            x[i]
+            + next(stack)
+        )  # fmt: skip
+        if next(stack) > 0:
+            y[i] -= 1
+    size: int = len(x)
+    return y / size
+
+
+def test_nothing_is_done_twice_and_statements_may_be_long():
+    t = trace.function(drawing, [1.0, 2.0], iter([20, -1, 10, 1]))
+    assert (t.final["y"] == [21, 11]).all()
+    assert [step.places for step in t] == [
+        "y = zeros(2)", "y[0] = x[0] + next(stack)", "y[1] = x[1] + next(stack)", "y[1] -= 1", "size = len(x)",
+        "return y / size",
+    ]  # fmt: skip
+    assert t[-1].result == [10.5, 5.5]
+
+
+def test_what_has_no_source_is_refused():
+    with pytest.raises(ValueError, match="the source of zeros cannot be read"):
+        trace.function(np.zeros, 3)
 
 
 def forever(x):

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from tinymed.teach.steps import Cells, Step, Trace
-from tinymed.teach.substitute import Places, Reader, copied, place_of, text_of, value_of
+from tinymed.teach.substitute import Places, Reader, copied, harmless, place_of, text_of, value_of
 
+SIGNS = {"+", "-", "*", "/", "//", "%", "**", "@"}
 LIMIT = 5000  # steps: more than anyone walks through
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +31,7 @@ class Statement:
     """A line worth a step: where it stands, what it says, the expression that it computes and where that goes."""
 
     line: int
+    end: int
     code: str
     value: ast.expr
     targets: tuple[ast.expr, ...]
@@ -40,7 +42,13 @@ class Source:
     """The statements of a function that are steps: assignments to cells and names, and the questions of `if`."""
 
     def __init__(self, function: Callable, formulas: dict[str, str] | None) -> None:
-        lines, first = inspect.getsourcelines(function)
+        try:
+            lines, first = inspect.getsourcelines(function)
+        except (OSError, TypeError):
+            raise ValueError(
+                f"the source of {getattr(function, '__name__', function)} cannot be read, and so not followed; "
+                "write the function in Python, in a file or a notebook's cell"
+            ) from None
         self.code: CodeType = function.__code__
         self.name = function.__name__
         file = Path(inspect.getsourcefile(function) or "")
@@ -59,16 +67,23 @@ def _statement(node: ast.AST, text: str, before: int) -> Statement | None:
     def said(part: ast.AST) -> str:
         return ast.get_source_segment(text, part) or ""
 
+    def found(code: str, value: ast.expr, targets: Any, sign: str) -> Statement:
+        last = value if isinstance(node, ast.If) else node
+        return Statement(before + node.lineno, before + last.end_lineno, code, value, tuple(targets), sign)  # type: ignore
+
     if isinstance(node, ast.AugAssign):
         both = ast.BinOp(_as_read(node.target), node.op, node.value)
         sign = said(node).removeprefix(said(node.target)).split("=")[0].strip() + "="
-        return Statement(before + node.lineno, said(node), both, (node.target,), sign)
+        return found(said(node), both, (node.target,), sign)
     if isinstance(node, ast.Assign):
         target = node.targets[0]
-        several = tuple(target.elts) if isinstance(target, ast.Tuple) else (target,)
-        return Statement(before + node.lineno, said(node), node.value, several, "=")
+        return found(said(node), node.value, target.elts if isinstance(target, ast.Tuple) else (target,), "=")
+    if isinstance(node, ast.AnnAssign) and node.value:
+        return found(said(node), node.value, (node.target,), "=")
     if isinstance(node, ast.If):
-        return Statement(before + node.lineno, f"if {said(node.test)}", node.test, (), "if")
+        return found(f"if {said(node.test)}", node.test, (), "if")
+    if isinstance(node, ast.Return) and node.value:
+        return found(said(node), node.value, (), "return")
     return None
 
 
@@ -112,7 +127,7 @@ class Recorder:
         self.phase = phase
         wanted = [function] if formulas is None else _helpers(function, formulas)
         tables = formulas or {}
-        self.sources = {f.__code__: Source(f, tables.get(f.__name__)) for f in wanted}
+        self.sources = {s.code: s for s in [Source(f, tables.get(f.__name__)) for f in wanted]}
         self.names = names or {}
         bound = inspect.signature(function).bind(*args)
         for name, value in bound.arguments.items():
@@ -131,7 +146,7 @@ class Recorder:
 
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
         source = self.sources.get(frame.f_code)
-        return _Watch(self, source, frame) if source else None
+        return _Watch(self, source) if source else None
 
     # ------------------------------------------------------------ arrays
 
@@ -209,19 +224,23 @@ def _helpers(function: Callable, formulas: dict[str, dict[str, str]]) -> list[Ca
 class _Watch:
     """One call of a function: sees each of its lines before it runs, and what came of it after."""
 
-    def __init__(self, recorder: Recorder, source: Source, frame: FrameType) -> None:
+    def __init__(self, recorder: Recorder, source: Source) -> None:
         self.recorder, self.source = recorder, source
         self.waiting: Any = None
 
-    def __call__(self, frame: FrameType, event: str, _: Any) -> _Watch:
+    def __call__(self, frame: FrameType, event: str, value: Any) -> _Watch:
+        if event == "line" and self.waiting:
+            now = self.waiting[0]
+            if now.line < now.end and now.line <= frame.f_lineno <= now.end:
+                return self  # further down the same statement
         if event in ("line", "return"):
-            self.finish(frame)
+            self.finish(frame, value)
         if event == "line":
-            for name, value in frame.f_locals.items():
-                if isinstance(value, np.ndarray):
-                    self.recorder.look(name, value)
-        if event == "line" and (statement := self.source.at.get(frame.f_lineno)):
-            self.begin(statement, frame)
+            for name, array in frame.f_locals.items():
+                if isinstance(array, np.ndarray):
+                    self.recorder.look(name, array)
+            if statement := self.source.at.get(frame.f_lineno):
+                self.begin(statement, frame)
         return self
 
     def begin(self, statement: Statement, frame: FrameType) -> None:
@@ -237,7 +256,7 @@ class _Watch:
         to = [recorder.cells(*at) if (at := place_of(target, names)) else None for target in statement.targets]
         self.waiting = statement, numbers, places, tuple(dict.fromkeys(reader.reads)), to
 
-    def finish(self, frame: FrameType) -> None:
+    def finish(self, frame: FrameType, returned: Any) -> None:
         if self.waiting is None:
             return
         recorder = self.recorder
@@ -258,12 +277,14 @@ class _Watch:
                 now = [float(recorder.owners[name].flat[k]) for k in ids]
                 results.append(now[0] if len(now) == 1 else now)
                 writes.append(cells)
-        if not statement.targets:
+        if statement.sign == "if" and harmless(statement.value):
             results = [bool(value_of(statement.value, names))]
+        if statement.sign == "return" and isinstance(returned, int | float | np.number | np.ndarray):
+            results = [np.asarray(returned, float).tolist()]
         if not results:
             return
         left = ", ".join(recorder.named(cells) for cells in writes)
-        right = text_of(places.right if statement.sign not in ("=", "if") else places)
+        right = text_of(places.right if statement.sign.removesuffix("=") in SIGNS else places)
         source = self.source
         recorder.steps.append(
             Step(
