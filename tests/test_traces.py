@@ -285,6 +285,7 @@ def test_reads_are_the_cells_of_the_sum():
             y, w, x = (then[array].flat[cells[0]] for array, cells in step.reads)
             assert y + w * x == step.result
     assert t.starts()[:4] == [0, 4, 8, 12]
+    assert trace.max_pool2d(np.arange(9.0).reshape(3, 3), 2, 1).starts() == [0, 4, 8, 12], "with the questions before"
     assert t[5].places == "y[0,0,0,1] += w[0,0,0,1] · x[0,0,0,2]"
 
 

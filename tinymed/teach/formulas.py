@@ -195,7 +195,6 @@ LSTM: Formulas = {
 
 SGD: Formulas = {
     "sgd_step": {
-        "d = g[i] + weight_decay * p[i]": r"d = g + \lambda p",
         "b[i] = d if first else momentum * b[i] + (1 - dampening) * d": r"b_t = \mu \, b_{t-1} + (1 - \tau) \, d",
         "p[i] = p[i] - lr * d": r"p_t = p_{t-1} - \eta \, b_t",
     },

@@ -99,17 +99,25 @@ class Trace(Sequence[Step]):
         return cells
 
     def starts(self) -> list[int]:
-        """Where a new result begins: the first of each run of steps that write the same cells by the same line."""
-        kinds = [(step.writes, step.code, step.twin) for step in self.steps]
-        return [k for k, kind in enumerate(kinds) if k == 0 or kind != kinds[k - 1] or not kind[0]]
+        """Where a new result begins: the first of each run of steps that lead to the same cells by the same line.
+
+        A question, which writes nothing, belongs to the result that it leads to.
+        """
+        goals: list[Any] = []
+        goal: Any = None
+        for step in reversed(self.steps):
+            goal = (step.writes, step.code, step.twin) if step.writes or goal is None else goal
+            goals.append(goal)
+        goals.reverse()
+        return [k for k, goal in enumerate(goals) if k == 0 or goal != goals[k - 1]]
 
     def show(self, stop: int | None = None) -> None:
         """Print the steps, a line each, up to step `stop`."""
-        twin = ""
+        part = None
         for k, step in enumerate(self.steps[:stop]):
-            if step.twin != twin:
-                twin = step.twin
-                print(f"{step.phase}: {twin}, {step.source.partition(':')[0]}")
+            if (step.phase, step.twin) != part:
+                part = step.phase, step.twin
+                print(f"{step.phase}: {step.twin}, {step.source.partition(':')[0]}")
             print(f"{k:>5}  {step}")
         if stop is not None and stop < len(self):
             print(f"       … {len(self) - stop} more")

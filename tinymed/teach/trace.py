@@ -188,7 +188,8 @@ def cross_entropy(x: Any, target: Any, g: Any = None) -> Trace:
         raise IndexError(f"cross_entropy: expected {len(x)} class(es) from 0 to {x.shape[1] - 1}, got {target}")
     w = np.ones(t.shape)
     recorder = Recorder("cross-entropy")
-    loss, p = recorder.run("forward", reference.cross_entropy, x, t, w, formulas=formulas.CROSS_ENTROPY)
+    table, names = formulas.CROSS_ENTROPY, {"y": "log_p"}  # as the softmax inside is called by who called it
+    loss, p = recorder.run("forward", reference.cross_entropy, x, t, w, formulas=table, names=names)
     if g is not None:
         g = _cotangent(g, loss)
         recorder.run("backward", reference.cross_entropy_grad, g, p, t, w, formulas=formulas.CROSS_ENTROPY)
