@@ -4,8 +4,7 @@
 # *Article 3.1.1, 4.1.1, 4.1.3 · 60 minutes · `kernels/reference.py`, `tinymed/ops/conv.py`*
 #
 # A radiologist looks for small things: an edge, a spot, a border that is not smooth. A convolution looks for one small
-# thing
-# everywhere in an image, with one set of weights. After this lesson you can compute one by hand, say what shape
+# thing everywhere in an image, with one set of weights. After this lesson you can compute one by hand, say what shape
 # comes out, and write the loops.
 
 # %%
