@@ -23,6 +23,7 @@ def test_the_convolution_is_not_what_is_printed(found):
     assert f.printed == [[5, 6], [8, 9]]
     assert f.computed["convolution"] == [[6, 8], [12, 14]]
     assert f.computed["max pooling of the input, window 2, stride 1"] == f.printed
+    assert f.computed["the same with stride 2, rounded up"] == f.printed
     assert f.computed["convolution with [[0, 0], [0, 1]]"] == f.printed
     assert not f.agrees
     assert "misprint" in f.verdict

@@ -89,10 +89,11 @@ def _convolution() -> Finding:
         {
             "convolution": _slid(IDENTITY),
             "max pooling of the input, window 2, stride 1": _plain(F.max_pool2d(_image(IMAGE), 2, stride=1)),
+            "the same with stride 2, rounded up": _plain(F.max_pool2d(_image(IMAGE), 2, ceil_mode=True)),
             "convolution with [[0, 0], [0, 1]]": _slid([[0.0, 0.0], [0.0, 1.0]]),
         },
         False,
-        "misprint: what is printed is max pooling of the input (window 2, stride 1), not its convolution",
+        "misprint: what is printed is max pooling of the input (window 2; stride 1, or 2 rounded up), not its convolution",
     )
 
 
