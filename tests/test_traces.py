@@ -339,6 +339,19 @@ def test_nothing_is_done_twice_and_statements_may_be_long():
     assert t[-1].result == [10.5, 5.5]
 
 
+def gathered(x, at):
+    total = 0.0
+    for k in range(len(at)):
+        total += x[at[k]]
+    return total
+
+
+def test_indices_stay_whole_numbers():
+    t = trace.function(gathered, [1.0, 2.0, 4.0], np.array([2, 0]))
+    assert t[-1].result == 5
+    assert t[1].places == "total += x[2]"
+
+
 def test_what_has_no_source_is_refused():
     with pytest.raises(ValueError, match="the source of zeros cannot be read"):
         trace.function(np.zeros, 3)

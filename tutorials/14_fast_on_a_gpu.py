@@ -671,21 +671,21 @@ def my_attainable(peak, bandwidth, M, N, K):
 check("roofline_attainable", my_attainable)
 
 # %% [markdown]
-# > **To think about.** Step 3 of the product has `a[64][17]`, and its warps are two rows of 16 threads. Is the
-# > padding needed here? Count with `turns` before you read on: for the read `a[y + 16 * i][k]`, and for the store
-# > `a[r][i % 16]`.
+# > **To think about.** Step 3 of the convolution has `b[64][17]`, step 3 of the product just `a[64][16]`. Its warps are
+# > two rows of 16 threads. Would a number more help there too? Count with `turns` before you read on: for the read
+# > `a[y + 16 * i][k]`, and for the store `a[r][i % 16]`.
 
 # %%
 for pitch in (16, 17):
     read, store = turns(pitch * (lanes // 16)), turns(pitch * (lanes // 16) + lanes % 16)
     print(f"{pitch} numbers a row: {read} turn(s) to read, {store} to store")
-assert "a[64][17]" in source("matmul", 3)
+assert "a[64][16]" in source("matmul", 3)
 assert turns(16 * (lanes // 16) + lanes % 16) == 1 < turns(17 * (lanes // 16) + lanes % 16)
 
 # %% [markdown]
-# Counted, it is not: a warp reads two words of one column, which lie in two banks either way, and the store takes a
-# turn more. Only in the convolution's step 3, where 16 threads read 16 rows, is it needed. What it costs on a card is
-# *not measured*. Count, also where a comment knows better.
+# It would harm: a warp reads two words of one column, which lie in two banks either way, and the store would take a
+# turn more. In the convolution's step 3, where 16 threads read 16 rows, it is needed. What it costs on a card is
+# *not measured*. Count; a habit is no reason.
 #
 # ## What to take along
 #

@@ -45,7 +45,7 @@ extern "C" __global__ void matmul_2_tiled(int M, int N, int K, const float* A, c
 // neighbouring columns.
 // Launch: blocks (⌈N/64⌉, ⌈M/64⌉) of (16, 16) threads.
 extern "C" __global__ void matmul_3_registers(int M, int N, int K, const float* A, const float* B, float* C) {
-    __shared__ float a[64][17], b[16][64];  // 17: rows 16 apart then lie in different banks
+    __shared__ float a[64][16], b[16][64];  // a warp's two rows of 16 lie in different banks as they are
     const int x = threadIdx.x, y = threadIdx.y, t = y * 16 + x, n0 = blockIdx.x * 64, m0 = blockIdx.y * 64;
     float sum[4][4] = {};
     for (int k0 = 0; k0 < K; k0 += 16) {

@@ -304,5 +304,6 @@ def function(f: Callable, *args: Any) -> Trace:
     Raises ValueError for more steps than anyone would walk through.
     """
     recorder = Recorder(f.__name__)
-    recorder.run("forward", f, *(_array(a) if isinstance(a, list | np.ndarray | Tensor) else a for a in args))
+    own = [a.copy() if isinstance(a, np.ndarray) else _array(a) if isinstance(a, list | Tensor) else a for a in args]
+    recorder.run("forward", f, *own)
     return recorder.trace()
