@@ -21,9 +21,16 @@ def snippets(text):
 
 
 def test_the_ten_lines_run(capsys):
-    code, _of_a_gpu = snippets(README)
+    _of_the_course, code, _of_a_gpu = snippets(README)
     exec(compile(code, "README.md", "exec"), {})
     assert re.match(r"tensor\(0\.\d+, grad_fn=", capsys.readouterr().out)
+
+
+def test_the_courses_example_runs_and_its_check_names_the_mistake(capsys):
+    exec(compile(snippets(README)[0], "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "1 + 1 · 5 → 6" in printed
+    assert printed.rstrip().endswith("takes it as it stands")
 
 
 def test_the_packages_own_example_runs():
@@ -47,9 +54,15 @@ def test_the_line_on_the_loops_runs():
 def test_the_commands_have_these_options():
     from tinymed.cli import cli
 
-    for line in re.findall(r"^tinymed (\w+) (.*)$", README, re.MULTILINE):
-        known = {option for parameter in cli.commands[line[0]].params for option in parameter.opts}
-        assert set(re.findall(r"--[\w-]+", line[1])) <= known
+    shown = re.findall(r"^(?:.* && )?tinymed ([a-z]\w*)(.*)$", README, re.MULTILINE)
+    assert len(shown) > 10
+    for name, rest in shown:
+        command = cli.commands[name]
+        words = rest.split("  #")[0]
+        if hasattr(command, "commands"):  # tutorials list
+            command = command.commands[words.split()[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r" (--?[\w-]+)", words)) <= known, f"{name}{rest}"
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))
@@ -62,6 +75,13 @@ def test_the_house_is_as_drawn():
     for line in house.strip().splitlines():
         for name in re.split(r",\s+", line.split("   ")[0].strip()):
             assert (ROOT / name).exists() or (ROOT / "tinymed" / name).exists(), name
+
+
+def test_the_chinese_readme_shows_the_same_code_and_pictures():
+    chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    for what in (r"```.*?```", r"!\[.*?\]\((.*?)\)", r"^#+ ", r"\]\(((?!README)[^)]+)\)"):
+        assert re.findall(what, chinese, re.DOTALL | re.MULTILINE) == re.findall(what, README, re.DOTALL | re.MULTILINE)
+    assert "(README.md)" in chinese
 
 
 def test_ci_runs_the_readmes_test_command():

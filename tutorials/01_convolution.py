@@ -79,7 +79,7 @@ assert (y[0, 0].numpy() == by_hand).all()
 # ## Step through it
 #
 # A trace is the loops above, run with your numbers and written down line by line. In a terminal: `t.play()`, or
-# `tinymed step conv`. In a notebook, the last line of the next cell shows it; use the arrow keys.
+# `tinymed step conv`. In a notebook the cell that says just `t` plays it; use the arrow keys.
 
 # %%
 t = trace.conv2d(image, kernel)
@@ -148,13 +148,12 @@ axes[0].set_title("generated picture")
 for ax, (name, numbers) in zip(axes[1:], kernels.items()):
     w = tinymed.tensor(np.array(numbers, np.float32))[None, None]
     feature_map = F.conv2d(phantom[None], w, padding=1)[0, 0].numpy()
-    bound = abs(feature_map).max()
-    shown = ax.imshow(feature_map, cmap="RdBu", vmin=-bound, vmax=bound)
+    shown = ax.imshow(feature_map / abs(feature_map).max(), cmap="RdBu", vmin=-1, vmax=1)
     ax.set_title(name)
 for ax in axes:
     ax.set_xticks([])
     ax.set_yticks([])
-fig.colorbar(shown, ax=axes, label="response", shrink=0.8)
+fig.colorbar(shown, ax=axes, label="response / its largest", shrink=0.8)
 plt.show()
 
 # %% [markdown]
@@ -175,8 +174,8 @@ assert colour.final["y"][0, 0, 0, 0] == 8
 #
 # Every product $w \cdot x$ was added to one $y$. So $\partial L / \partial w$ collects $x \cdot g$, and
 # $\partial L / \partial x$ collects $w \cdot g$, from the very same products, where $g = \partial L / \partial y$. The
-# same
-# loops, with another array on the left. Lesson 02 takes this slowly; here is the check that the engine has it right.
+# same loops, with another array on the left. Lesson 02 takes this slowly; here is the check that the engine has it
+# right.
 
 # %%
 back = trace.conv2d(image, kernel, g=1)
@@ -189,9 +188,8 @@ assert tinymed.gradcheck(F.conv2d, (x.requires_grad_(), w.requires_grad_()))
 # ## What the fast kernel does differently
 #
 # The numbers are the same, the order is not. `kernels/numpy_backend.py` lays all windows side by side as rows of a
-# matrix
-# (im2col) and does one matrix product; `kernels/numba_conv.py` keeps a tile of outputs in the processor's registers
-# and never builds that matrix. Lesson 13 measures them. All of them must agree with the loops:
+# matrix (im2col) and does one matrix product; `kernels/numba_conv.py` keeps a tile of outputs in the processor's
+# registers and never builds that matrix. Lesson 13 measures them. All of them must agree with the loops:
 
 # %%
 x, w = tinymed.randn(2, 3, 8, 8), tinymed.randn(4, 3, 3, 3)
@@ -249,8 +247,7 @@ check("conv2d_single", my_conv2d_single)
 # Your loops can be traced too: `trace.function(my_conv2d_single, image, kernel)`.
 #
 # > **Exercise 1.3.** Now for a batch (N,C,H,W), kernels (O,C,KH,KW), any stride and padding. `np.pad` may help. You
-# > may use
-# > loops over $i, j$ only and let NumPy do the rest.
+# > may use loops over $i, j$ only and let NumPy do the rest.
 
 
 # %% tags=["exercise"]
@@ -274,9 +271,9 @@ check("conv2d", my_conv2d)
 # ## What to take along
 #
 # - A convolution is one weighted sum, repeated at every place with the same weights.
-# - Its size is $\lfloor (H + 2p - KH)/s \rfloor + 1$.
+# - Its size is $\lfloor (H + 2p - KH)/s \rfloor + 1$, with dilation 1.
 # - Libraries compute cross-correlation and call it convolution.
 #
 # **Now open** `kernels/reference.py` at `products`, and `tinymed/ops/conv.py` at `Conv2d`: forward and backward of the
-# engine's
-# convolution stand there in under twenty lines. PyTorch's `F.conv2d` has the same name, arguments and numbers.
+# engine's convolution stand there in under twenty lines. PyTorch's `F.conv2d` has the same name, arguments and
+# numbers.

@@ -270,7 +270,7 @@ with np.errstate(over="ignore", invalid="ignore"):
     assert np.isinf(np.exp(np.float32(89)))
     print("e^x:            ", np.exp(large))
     as_printed = np.exp(large) / np.exp(large).sum()
-    print("as printed:     ", as_printed, "  for inf / inf is not a number")
+    print("as it stands:   ", as_printed, "  for inf / inf is not a number")
     small = np.exp(-large) / np.exp(-large).sum()
     print("all far below 0:", small, "  for 0 / 0 is not either")
 mended = F.softmax(tinymed.tensor(large), 0).numpy()
@@ -380,7 +380,7 @@ t
 # %% [markdown]
 # The last assertion above goes the long way round, by $\partial \ell/\partial y_t = -1/y_t = -8/5$ and the
 # Jacobian: $y_t$ cancels. It also shows a danger. With $y_t = 0$ in a float the long way is $0 \cdot \infty$; the short
-# way is 1.
+# way is of size 1.
 #
 # For a **batch** of $N$ the loss is the mean, so each gradient is divided by $N$. Forgetting it is the most common
 # mistake in written-out backward passes; nothing crashes, the step is just $N$ times too long.
@@ -437,8 +437,8 @@ assert found == [(100, 0), (20, 1)]
 # $$ \ell = \ln(1 + e^{x}) - t\,x = \max(x, 0) - t\,x + \ln(1 + e^{-|x|}), \qquad
 #    \frac{\partial \ell}{\partial x} = \sigma(x) - t $$
 #
-# in which no exponent is above 0. Again: what was said, minus what is true. The engine's class has the same with a
-# weight $p$ for the positive class:
+# where in the form in the middle no exponent is above 0. Again: what was said, minus what is true. The engine's class
+# has the same with a weight $p$ for the positive class:
 
 # %%
 print(inspect.getsource(BCEWithLogits))

@@ -639,8 +639,8 @@ check("small_cnn", my_cnn)
 #
 # <details><summary>An answer</summary>
 #
-# Nothing changes in the numbers (see the fast kernel), and ReLU has a quarter of the cells to do. With average pooling
-# it would change the numbers: the average of bounded numbers is not the bounded average.
+# Nothing changes in the numbers (see the fast kernel), and ReLU has about a quarter of the cells to do. With average
+# pooling it would change the numbers: the average of bounded numbers is not the bounded average.
 #
 # </details>
 #
