@@ -576,8 +576,8 @@ check("conv2d_input_grad_full", my_input_grad_full)
 
 # %% [markdown]
 # > **Exercise 2.5.** Any stride and padding: write `my_input_grad_strided(g, w, size, stride, padding)` for images of
-# > `size` x `size`. The size is given because $g$ does not tell it: with stride 2, images of 5 and of 6 rows give
-# > maps of the same size. Gather, or scatter; the answer is one.
+# > `size` x `size`. The size is given because $g$ does not tell it: with a 3x3 kernel and stride 2, images of 5 and of
+# > 6 rows give maps of the same size. Gather, or scatter; the answer is one.
 #
 # <details><summary>A hint</summary>
 #

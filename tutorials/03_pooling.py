@@ -46,7 +46,7 @@ tinymed.manual_seed(0)
 # %% [markdown]
 # ## The same letters in code
 #
-# `windows` gives each output its cells, those inside the image; the two sums follow.
+# `windows` gives each output its cells, those inside the image; the two formulas follow.
 
 # %%
 for function in (reference.windows, reference.max_pool2d, reference.avg_pool2d):
@@ -543,5 +543,5 @@ check("adaptive_avg_pool1d", my_adaptive_avg_pool1d)
 # - At a tie there is no slope. One winner, or a share for each; never all of $g$ to each.
 # - Pooling makes a network less sensitive to small shifts, not insensitive. Measure before you promise.
 #
-# **Now open** `tinymed/ops/pool.py` at `MaxPool2d`, and `kernels/numba_pool.py` at `_larger`: the loop there has no
-# `if` left in it, and works on a whole row of windows at once, one cell of each.
+# **Now open** `tinymed/ops/pool.py` at `MaxPool2d`, and `kernels/numba_pool.py` at `_larger`: the loop there
+# chooses without a branch, and runs over all windows of a channel, taking one cell of each.

@@ -252,9 +252,9 @@ print("printed = a * convolution + b for (a, b) in", explained)
 assert explained == [(0.5, 2)]
 
 # %% [markdown]
-# Half the convolution plus 2: exact, and worthless. Two ramps are always related like that. The same happens when
-# somebody tries a hundred models and reports the one that worked. So say *before* the search what counts, count what
-# you tried, and prefer the reading that uses only what the text itself names.
+# Half the convolution plus 2: exact, and worthless. Two ramps that rise in the same proportion are always related like
+# that. The same happens when somebody tries a hundred models and reports the one that worked. So say *before* the
+# search what counts, count what you tried, and prefer the reading that uses only what the text itself names.
 
 # %% [markdown]
 # ## A claim tested by program
