@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01 · Convolution
 #
-# *Article 3.1.1, 4.1.1, 4.1.3 · 60 minutes · `kernels/reference.py`, `tinymed/ops/conv.py`*
+# *Article 3.1.1, 4.1.1 · 60 minutes · `kernels/reference.py`, `tinymed/ops/conv.py`*
 #
 # A radiologist looks for small things: an edge, a spot, a border that is not smooth. A convolution looks for one small
 # thing everywhere in an image, with one set of weights. After this lesson you can compute one by hand, say what shape

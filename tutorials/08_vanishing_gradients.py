@@ -120,7 +120,7 @@ assert largest == {"sigmoid": 0.25, "tanh": 1.0, "ReLU": 1.0}
 # ## Measured
 #
 # Now the whole product, with 32 units and random inputs. $W$ is orthogonal (a rotation, which stretches nothing) times
-# a factor $r$, so that $\rho(W) = \|W\|_2 = r$ and nothing hides between the two. Before you look: which of the 15
+# a factor $r$, so that $\rho(W) = \|W\|_2 = r$ and nothing hides between the two. Before you look: which of the 18
 # curves explode?
 #
 # To get the full Jacobian in one sweep, the batch holds 32 copies of the sequence, and copy $n$ asks for the gradient

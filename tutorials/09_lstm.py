@@ -437,6 +437,7 @@ for name, numbers in layer.state_dict().items():
 w_ii, w_if, w_ig, w_io = layer.weight_ih_l0.chunk(4)
 assert w_if.shape == (5, 3)
 
+# %% [markdown]
 # The order is a habit, no law. Keras has i, f, c, o (c is our g: the same order), with matrices transposed and one
 # bias; ONNX has i, o, f, c. All shapes agree, so weights loaded in a wrong order raise no error. They just compute
 # nonsense:

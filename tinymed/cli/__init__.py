@@ -15,6 +15,9 @@ from tinymed.cli.data import data
 from tinymed.cli.demo import demo
 from tinymed.cli.doctor import doctor
 from tinymed.cli.runs import evaluate, predict, train
+from tinymed.cli.site import site
+from tinymed.cli.step import step
+from tinymed.cli.tutorials import tutorials
 from tinymed.cli.warmup import warmup
 
 
@@ -25,9 +28,12 @@ def cli() -> None:
 
     \b
     tinymed demo                                   the article's examples and its network, on real data
+    tinymed step conv                              walk a formula forwards and backwards, number by number
     tinymed train --data breastmnist --out runs/a  train the article's network
     tinymed evaluate runs/a                        measure it on the test images
     tinymed predict --run runs/a scan.png          what it says of a picture, or of the rows of a table
+    tinymed tutorials list                         the lessons, and tinymed tutorials step 1 to walk one
+    tinymed site build -o site                     the course as a site that needs no network
     tinymed data list                              the data sets, and which of them are here
     tinymed bench cnn-train                        time it beside PyTorch
     tinymed warmup                                 compile the kernels now, not when first used
@@ -39,7 +45,7 @@ def cli() -> None:
         tinymed.get_backend()  # refuses an unknown one before anything is printed; loads it, so not without need
 
 
-for command in (demo, train, evaluate, predict, data, bench, warmup, doctor):
+for command in (demo, step, tutorials, site, train, evaluate, predict, data, bench, warmup, doctor):
     cli.add_command(command)
 
 

@@ -129,7 +129,7 @@ class Recorder:
         tables = formulas or {}
         self.sources = {s.code: s for s in [Source(f, tables.get(f.__name__)) for f in wanted]}
         self.names = names or {}
-        bound = inspect.signature(function).bind(*args)
+        bound = inspect.signature(function).bind(*args)  # a TypeError for arguments that it does not take
         for name, value in bound.arguments.items():
             if isinstance(value, np.ndarray):
                 self.look(name, value, given=True)

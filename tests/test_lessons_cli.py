@@ -1,0 +1,215 @@
+"""Finding lessons, copies of one for students, and the command `tinymed tutorials`, on a small lesson."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tinymed.teach import lessons as files
+from tinymed.teach.lessons import Cell, cells, lessons, student
+
+TRIAL = """# %% [markdown]
+# # 01 · Sums
+#
+# *Article 4.1.1, 5 · 20 minutes · `kernels/reference.py`*
+#
+# A sum, $\\frac12 \\sum_i x_i$.
+
+# %%
+import numpy as np
+
+x = np.arange(3.0)
+x.sum()
+
+# %% [markdown]
+# ## Your turn
+#
+# > **Exercise 1.1.** Write "add(a, b)". It adds.
+#
+# <details><summary>A hint</summary>
+#
+# There is a sign for it.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Say $a + b$.
+#
+# </details>
+
+# %% tags=["exercise"]
+def add(a, b):
+    a = float(a)
+    ### BEGIN SOLUTION
+    return a + b
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+print("the sum is", add(1, 2))
+"""
+
+
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """A folder with one small lesson and its twin, in place of the course's."""
+    where = tmp_path / "course"
+    (where / "zh").mkdir(parents=True)
+    (where / "01_sums.py").write_text(TRIAL)
+    chinese = TRIAL.replace("Sums", "求和").replace("Article", "文章").replace("minutes", "分钟")
+    chinese = chinese.replace('**Exercise 1.1.** Write "add(a, b)". It adds.', "**练习 1.1.** 写出加法。很短。")
+    (where / "zh" / "01_sums.py").write_text(chinese)
+    monkeypatch.setattr(files, "folder", lambda name="tutorials": where)
+    return where
+
+
+def test_a_student_copy(trial):
+    copy = student(TRIAL)
+    assert '    a = float(a)\n    raise NotImplementedError("Exercise 1.1: Write \\"add(a, b)\\"")\n' in copy
+    assert "There is a sign for it." in copy
+    assert "a + b" not in copy
+    assert [c.kind for c in cells(copy)] == [c.kind for c in cells(TRIAL)]
+    with pytest.raises(NotImplementedError, match=r"^Exercise 1\.1: Write"):
+        exec(compile(copy, "copy", "exec"), {})
+    assert 'NotImplementedError("练习 1.1: 写出加法")' in student(lessons()[0].twin.text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    ### END SOLUTION\n", "", "one of them is missing"),
+        ("**Exercise 1.1.**", "**Task.**", "no exercise before it"),
+    ],
+)
+def test_a_solution_must_be_marked_well(old, new, message):
+    with pytest.raises(ValueError, match=message):
+        student(TRIAL.replace(old, new))
+
+
+# ---------------------------------------------------------------- finding them
+
+
+def test_a_lesson_knows_itself(trial):
+    found = files.lesson("sums")
+    assert (found.number, found.name, found.title, found.minutes) == (1, "01_sums", "Sums", 20)
+    assert found.sections == ("4.1.1", "5")
+    assert (found.twin.title, found.twin.minutes, found.twin.twin.path) == ("求和", 20, found.path)
+    assert found.cells[1] == Cell("code", "import numpy as np\n\nx = np.arange(3.0)\nx.sum()", (), 9)
+    assert TRIAL.splitlines()[found.cells[1].line - 1] == "import numpy as np"
+
+
+@pytest.mark.parametrize("wanted", ["1", "01", "01_sums", "sums"])
+def test_names_of_a_lesson(trial, wanted):
+    assert files.lesson(wanted).name == "01_sums"
+
+
+def test_an_unknown_lesson(trial, refused):
+    refused(r"there is no lesson 'smus'; did you mean 01_sums\?", "tutorials", "open", "smus")
+    refused(r"there is no lesson '9'; there are 01_sums", "tutorials", "step", "9")
+
+
+def test_code_before_the_first_cell_is_refused():
+    with pytest.raises(ValueError, match="starts with '# %%'"):
+        cells("x = 1\n# %%\ny = 2\n")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_list(trial, command):
+    code, said, _ = command("tutorials", "list")
+    assert code == 0
+    assert re.search(r"01 +Sums +20 +4\.1\.1, 5 +求和", said)
+
+
+def test_open(trial, command):
+    _, said, _ = command("tutorials", "open", "1")
+    assert "1/2 ∑_i x_i" in said.replace("∑ _i", "∑_i")
+    assert "raise NotImplementedError" in said
+    assert "a + b" not in said
+
+
+def test_step_runs_to_the_end_where_nobody_answers(trial, command, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    code, said, _ = command("tutorials", "step", "1")
+    assert code == 0
+    assert "np.float64(3.0)\n" in said
+    assert "the sum is 3.0\n" in said
+    assert said.index("raise NotImplementedError") < said.index("return a + b") < said.index("the sum is")
+    assert said.endswith("the end of the lesson\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen", "not_seen"),
+    [
+        ("\nq\n", "x = np.arange", "np.float64(3.0)"),
+        ("\n\nb\n\n\n\nq\n", "np.float64(3.0)", "the end"),
+        ("\n\np\nprint('half', x[1] / 2)\n", "half 0.5", "Traceback"),
+        ("?\nq\n", "Enter, b, p or q", "x = np.arange"),
+    ],
+)
+def test_step_is_led_by_what_is_typed(trial, command, monkeypatch, tmp_path, typed, seen, not_seen):
+    (tmp_path / "typed").write_text(typed)
+    monkeypatch.setattr("sys.stdin", (tmp_path / "typed").open())
+    _, said, complaint = command("tutorials", "step", "1")
+    assert seen in said
+    assert not_seen not in said + complaint
+    assert said.count("np.float64(3.0)") <= 1, "going back shows a cell again, and does not run it again"
+
+
+def test_a_cell_that_fails_does_not_end_the_walk(trial, command, monkeypatch, tmp_path):
+    (trial / "01_sums.py").write_text(TRIAL.replace("x.sum()", "x.sun()"))
+    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    _, said, complaint = command("tutorials", "step", "1")
+    assert '01_sums.py", line 12' in complaint
+    assert "AttributeError" in complaint
+    assert "the sum is 3.0" in said
+
+
+def test_student_files(trial, command):
+    code, said, _ = command("tutorials", "student", "-o", "mine")
+    assert (code, said) == (0, "mine/01_sums.py\n")
+    assert Path("mine/01_sums.py").read_text() == student(TRIAL)
+    Path("mine/01_sums.py").write_text("my work")
+    _, said, _ = command("tutorials", "student", "-o", "mine", "--lang", "zh")
+    assert "stays as it is; --force" in said
+    assert Path("mine/01_sums.py").read_text() == "my work"
+    command("tutorials", "student", "-o", "mine", "--lang", "zh", "--force", "--solutions")
+    assert Path("mine/01_sums.py").read_text() == lessons()[0].twin.text
+
+
+def test_a_missing_twin_is_said(trial, command):
+    (trial / "zh" / "01_sums.py").unlink()
+    _, said, complaint = command("tutorials", "student", "-o", "mine", "--lang", "zh")
+    assert "01_sums is not there in Chinese, so it is in English" in complaint
+    assert said == "mine/01_sums.py\n"
+
+
+def test_notebooks(trial, command):
+    nbformat = pytest.importorskip("nbformat", reason="the extra notebook is not installed")
+    pytest.importorskip("jupytext", reason="the extra notebook is not installed")
+    command("tutorials", "notebook", "all", "-o", "books")
+    made = nbformat.read("books/01_sums.ipynb", 4)
+    nbformat.validate(made)
+    assert made.metadata.kernelspec.name == "python3"
+    assert [c.source for c in made.cells] == [c.text for c in cells(TRIAL)]
+    assert not any(c.get("outputs") for c in made.cells)
+    command("tutorials", "student", "-o", "mine", "--format", "both")
+    assert sorted(p.name for p in Path("mine").iterdir()) == ["01_sums.ipynb", "01_sums.py"]
+    assert "SOLUTION" not in Path("mine/01_sums.ipynb").read_text()
+
+
+def test_a_notebook_that_has_run(trial, command):
+    nbformat = pytest.importorskip("nbformat", reason="the extra notebook is not installed")
+    pytest.importorskip("ipykernel", reason="the extra notebook is not installed")
+    command("tutorials", "notebook", "1", "-o", "books", "--run")
+    outputs = [output for c in nbformat.read("books/01_sums.ipynb", 4).cells for output in c.get("outputs", ())]
+    assert outputs[0]["data"]["text/plain"] == "np.float64(3.0)"
+    assert outputs[1]["text"] == "the sum is 3.0\n"
+
+
+def test_what_needs_jupytext_says_so(trial, refused, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jupytext", None)
+    refused(r'needs jupytext, .*: pip install "tinymed\[notebook\]"', "tutorials", "notebook", "1", "-o", "books")
+    refused(r'pip install "tinymed\[docs\]"', "site", "build", "-o", "pages")

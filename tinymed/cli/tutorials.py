@@ -1,0 +1,153 @@
+"""tinymed tutorials: the lessons, in the terminal, as notebooks, and as copies for students."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinymed.cli.data import FOLDER
+
+OUT = click.option("-o", "--out", type=FOLDER, required=True, help="Folder to write to.")
+LANGUAGE = click.option("--lang", type=click.Choice(("en", "zh")), default="en", show_default=True)
+
+
+@click.group(short_help="The lessons: list, read, step through, hand out.")
+def tutorials() -> None:
+    """Read the lessons, walk through them, or write them as notebooks and copies for students.
+
+    \b
+    tinymed tutorials list
+    tinymed tutorials open 1                     read lesson 1 here
+    tinymed tutorials step 1                     walk it cell by cell
+    tinymed tutorials notebook 1 -o notebooks    as a notebook for Jupyter
+    tinymed tutorials student -o mine            all lessons, with the solutions taken out
+    """
+
+
+@tutorials.command("list", short_help="What there is.")
+def list_() -> None:
+    """Number, title, how many minutes it takes, and whether it is there in Chinese."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from tinymed.teach.lessons import lessons
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "lesson", "minutes", "article", "中文"):
+        table.add_column(column, justify="right" if column == "minutes" else "left")
+    for found in lessons():
+        twin = found.twin.title if found.twin else ""
+        row = f"{found.number:02}", found.title, str(found.minutes or ""), ", ".join(found.sections), twin
+        table.add_row(*map(Text, row))
+    Console().print(table if table.rows else "there are no lessons here")
+
+
+@tutorials.command("open", short_help="Read one here.")
+@click.argument("lesson")
+@LANGUAGE
+def open_(lesson: str, lang: str) -> None:
+    """Show LESSON, a number or a name, in the terminal, through a pager."""
+    from rich.console import Console
+
+    from tinymed.cli.walk import drawn
+    from tinymed.teach.lessons import cells, student
+
+    console = Console()
+    with console.capture() as shown:
+        for cell in cells(student(_found(lesson, lang).text)):
+            console.print(drawn(cell))
+            console.print()
+    click.echo_via_pager(shown.get(), color=console.is_terminal)
+
+
+@tutorials.command(short_help="Walk one cell by cell.")
+@click.argument("lesson")
+@LANGUAGE
+def step(lesson: str, lang: str) -> None:
+    """Walk LESSON cell by cell: Enter runs the next one, b shows the one before, p is a Python prompt, q quits.
+
+    Where the input is not a terminal, it runs to the end.
+    """
+    from tinymed.cli.walk import walk
+
+    walk(_found(lesson, lang))
+
+
+@tutorials.command(short_help="Write notebooks.")
+@click.argument("lesson")
+@OUT
+@LANGUAGE
+@click.option("--run", is_flag=True, help="Run it, and keep what it shows.")
+def notebook(lesson: str, out: Path, lang: str, run: bool) -> None:
+    """Write LESSON, a number, a name or "all", as notebooks with the solutions in them."""
+    from tinymed.teach.lessons import lessons
+
+    for found in [_in(lang, one) for one in lessons()] if lesson == "all" else [_found(lesson, lang)]:
+        made = _notebook(found.text)
+        if run:
+            from tinymed.teach.site.run import execute
+
+            execute(made, found.name)
+        click.echo(_write(out / f"{found.name}.ipynb", _as_text(made), force=True))
+
+
+@tutorials.command(short_help="Write copies for students.")
+@OUT
+@LANGUAGE
+@click.option("--solutions", is_flag=True, help="Leave the solutions in: for lecturers.")
+@click.option("--format", "form", type=click.Choice(("py", "ipynb", "both")), default="py", show_default=True)
+@click.option("--force", is_flag=True, help="Write over files that are there.")
+def student(out: Path, lang: str, solutions: bool, form: str, force: bool) -> None:
+    """Write every lesson without its solutions: each exercise is a function to be written, and a check of it.
+
+    Files that are there already, which may hold a student's work, stay as they are.
+    """
+    from tinymed.teach import lessons
+
+    for english in lessons.lessons():
+        found = _in(lang, english)
+        text = found.text if solutions else lessons.student(found.text)
+        for ending in ("py", "ipynb") if form == "both" else (form,):
+            content = text if ending == "py" else _as_text(_notebook(text))
+            click.echo(_write(out / f"{found.name}.{ending}", content, force))
+
+
+def _found(wanted: str, lang: str) -> Any:
+    from tinymed.teach.lessons import lesson
+
+    return _in(lang, lesson(wanted))
+
+
+def _in(lang: str, english: Any) -> Any:
+    """The lesson in that language; where it is not there, in English, and so said."""
+    if lang == "zh" and english.twin is None:
+        click.echo(f"tinymed: {english.name} is not there in Chinese, so it is in English", err=True)
+        return english
+    return english.twin if lang == "zh" else english
+
+
+def _notebook(text: str) -> Any:
+    from tinymed.teach.lessons import notebook as made
+
+    try:
+        return made(text)
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _as_text(notebook: Any) -> str:
+    import nbformat
+
+    return nbformat.writes(notebook) + "\n"
+
+
+def _write(path: Path, text: str, force: bool) -> str:
+    if path.exists() and path.read_text(encoding="utf-8") != text and not force:
+        return f"{path} is there and stays as it is; --force writes over it"
+    os.makedirs(path.parent, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return str(path)

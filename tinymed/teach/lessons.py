@@ -1,0 +1,230 @@
+"""Lessons as files: finding them, their cells, copies for students, and notebooks.
+
+A lesson is `tutorials/NN_name.py`, plain Python in cells that start at `# %%`; a cell that starts at
+`# %% [markdown]` is prose in comments. Its Chinese twin, `tutorials/zh/NN_name.py`, has the same code cells. The
+first cell says what it is about:
+
+    # %% [markdown]
+    # # 01 · Convolution
+    #
+    # *Article 4.1.1, 4.1.3 · 40 minutes · `kernels/reference.py`*
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tinymed
+
+LANGUAGES = ("en", "zh")
+MARK = re.compile(r"# %%(?P<title>[^\[\n]*?) *(?P<markdown>\[(?:markdown|md)\])? *(?:tags=\[(?P<tags>[^\]]*)\])? *")
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+SOLUTION = re.compile(
+    rf"^(?P<indent>[ \t]*){BEGIN}[ \t]*\n(?P<code>.*?)^[ \t]*{END}[ \t]*\n?", re.DOTALL | re.MULTILINE
+)
+EXERCISE = re.compile(
+    r"^> \*\*(?P<name>(?:Exercise|练习) ?\d+(?:\.\d+)*)[.。]?\*\*[.。]? *(?P<task>.*\n?(?:^>(?! \*\*).*\n?)*)", re.M
+)
+HIDDEN = re.compile(
+    r"<details>\s*<summary>[^<]*(?:[Ss]olution|[Aa]nswer|解答|答案|题解)[^<]*</summary>.*?</details>\n?", re.DOTALL
+)
+
+
+def folder(name: str = "tutorials") -> Path:
+    """Where the lessons, or the `docs`, lie: in a checkout beside the package, in an installed package inside it."""
+    home = Path(tinymed.__file__).resolve().parent
+    beside = home.parent / name
+    return beside if (home.parent / "pyproject.toml").exists() and beside.is_dir() else home / name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: "markdown" or "code", its text without the comment signs, its tags, and the line it starts at."""
+
+    kind: str
+    text: str
+    tags: tuple[str, ...] = ()
+    line: int = 1
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson as a file: `number` 1, `name` "01_convolution"; the rest is what its first cell says of it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def number(self) -> int:
+        return int(self.name[:2])
+
+    @cached_property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return cells(self.text)
+
+    @cached_property
+    def title(self) -> str:
+        first = self.cells[0].text.partition("\n")[0] if self.cells else ""
+        return re.sub(r"^# *(\d+ *· *)?", "", first) or self.name
+
+    @cached_property
+    def about(self) -> str:
+        """The line in italics under the title."""
+        found = re.search(r"^\*(?!\*)(.+)\*$", self.cells[0].text if self.cells else "", re.MULTILINE)
+        return found[1] if found else ""
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The sections of the article that it teaches: "4.1.1", …"""
+        return tuple(re.findall(r"\d+(?:\.\d+)*", self.about.partition("·")[0]))
+
+    @property
+    def minutes(self) -> int | None:
+        found = re.search(r"(\d+) *(?:minutes|分钟)", self.about)
+        return int(found[1]) if found else None
+
+    @property
+    def twin(self) -> Lesson | None:
+        """The same lesson in Chinese, or, of a Chinese one, in English; None if there is none."""
+        here = self.path.parent
+        other = (here.parent if here.name == "zh" else here / "zh") / self.path.name
+        return Lesson(other) if other.exists() else None
+
+
+def lessons(where: Path | None = None) -> list[Lesson]:
+    """Every lesson of a folder, in order."""
+    return [Lesson(path) for path in sorted((where or folder()).glob("[0-9][0-9]_*.py"))]
+
+
+def lesson(wanted: str, where: Path | None = None) -> Lesson:
+    """The lesson of a number ("1", "01") or name ("01_convolution", "convolution").
+
+    Raises ValueError with the nearest names for none.
+    """
+    known = lessons(where)
+    for found in known:
+        if wanted in (found.name, found.name[3:]) or (wanted.isdecimal() and int(wanted) == found.number):
+            return found
+    names = {name: found.name for found in known for name in (found.name, found.name[3:])}
+    near = dict.fromkeys(names[n] for n in difflib.get_close_matches(wanted, names, 5))
+    there = list(near)[:3] or [found.name for found in known]
+    raise ValueError(f"there is no lesson {wanted!r}; " + _offer(there, bool(near)))
+
+
+def _offer(names: list[str], near: bool) -> str:
+    if not names:
+        return "there are none here"
+    return f"{'did you mean' if near else 'there are'} {', '.join(names)}{'?' if near else ''}"
+
+
+# ---------------------------------------------------------------- cells
+
+
+def cells(text: str) -> list[Cell]:
+    """The cells of a lesson's text. Raises ValueError for code before the first of them."""
+    found: list[Cell] = []
+    lines = text.splitlines()
+    starts = [k for k, line in enumerate(lines) if MARK.fullmatch(line)]
+    for line in lines[: starts[0] if starts else None]:
+        if line.strip() and not line.startswith("#"):
+            raise ValueError(f"a lesson starts with '# %%' or '# %% [markdown]', not with {line!r}")
+    for start, stop in zip(starts, [*starts[1:], len(lines)]):
+        mark = MARK.fullmatch(lines[start])
+        assert mark
+        body = lines[start + 1 : stop]
+        kind = "markdown" if mark["markdown"] else "code"
+        if kind == "markdown":
+            body = [re.sub(r"^# ?", "", line) for line in body]
+        tags = tuple(re.findall(r'"([^"]+)"', mark["tags"] or ""))
+        found.append(Cell(kind, "\n".join(body).strip("\n"), tags, start + 2 + _blank(body)))
+    return found
+
+
+def _blank(lines: list[str]) -> int:
+    """How many empty lines come first."""
+    return next((k for k, line in enumerate(lines) if line.strip()), 0)
+
+
+# ---------------------------------------------------------------- copies for students
+
+
+def exercise_before(text: str) -> str:
+    """The last exercise that Markdown sets, as "Exercise 1.2: what to do"; "" for none."""
+    found = list(EXERCISE.finditer(text))
+    if not found:
+        return ""
+    task = " ".join(line.lstrip("> ").strip() for line in found[-1]["task"].splitlines())
+    task = re.sub(r"[`*$]", "", task).strip()
+    first = re.match(r".*?(?:[。：？]|[.:?](?=\s|$))", task)
+    return f"{found[-1]['name']}: {(first[0] if first else task).rstrip('.。:：').strip()}".rstrip(": ")
+
+
+def student(text: str) -> str:
+    """The lesson without its solutions: where one stood, NotImplementedError is raised, with the exercise's name.
+
+    Raises ValueError for a solution without an exercise before it, or without an end.
+    """
+    prose = ["" if line[:1] != "#" else re.sub(r"^# ?", "", line) for line in text.splitlines()]
+
+    def stop(found: re.Match) -> str:
+        line = text.count("\n", 0, found.start())
+        if not (name := exercise_before("\n".join(prose[:line]))):
+            raise ValueError(f"the solution in line {line + 1} has no exercise before it: > **Exercise 1.1.** …")
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{found["indent"]}raise NotImplementedError("{quoted}")\n'
+
+    stripped = SOLUTION.sub(stop, text)
+    if BEGIN in stripped or END in stripped:
+        raise ValueError(f"a solution stands between the lines {BEGIN!r} and {END!r}; one of them is missing")
+    return _without_answers(stripped)
+
+
+def _without_answers(text: str) -> str:
+    """Markdown cells without their <details> that hold a solution."""
+    parts = re.split(r"(?m)^(?=# %%)", text)
+    for k, part in enumerate(parts):
+        if re.match(r"# %%.*\[(markdown|md)\]", part) and "<details>" in part:
+            mark, _, body = part.partition("\n")
+            plain = "\n".join(re.sub(r"^# ?", "", line) for line in body.splitlines())
+            kept = HIDDEN.sub("", plain).strip("\n")
+            parts[k] = mark + "\n" + "".join(f"# {line}".rstrip() + "\n" for line in kept.splitlines()) + "\n"
+    return "".join(parts)
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+
+def notebook(text: str) -> Any:
+    """The lesson's text as a notebook. Raises ImportError with what to install where jupytext is missing."""
+    jupytext = needed("jupytext", "notebook")
+    made = jupytext.reads(text, fmt="py:percent")
+    made.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    made.nbformat_minor = 5
+    for k, cell in enumerate(made.cells):
+        cell["id"] = f"cell-{k}"  # the same for the same lesson
+    return made
+
+
+def needed(module: str, extra: str) -> Any:
+    """Import a module that an extra brings. Raises ImportError with the command that installs it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ImportError(f'this needs {module}, which is not installed: pip install "tinymed[{extra}]"') from None

@@ -1,0 +1,72 @@
+"""The course as web pages: lessons with what they show, the API, and the pages of docs/. No network, no server.
+
+A folder is filled first, with every lesson run once and written as a notebook; Sphinx then turns it into pages and
+runs nothing. A Chinese twin shows what its English lesson shows: their code is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import tinymed
+from tinymed.teach import lessons as files
+from tinymed.teach.lessons import needed
+from tinymed.teach.site import pages
+from tinymed.teach.site.run import run
+
+OURS = Path(__file__).resolve().parent
+MARK = "objects.inv"  # a folder that has it is a site
+NEEDS = "sphinx", "myst_nb", "furo", "sphinx_copybutton", "jupytext", "nbclient", "ipykernel"
+
+
+def build(
+    out: Path | str, jobs: int | None = None, folder: Path | None = None, say: Callable[[str], None] = print
+) -> Path:
+    """Write the site into a folder, in place of one that is there; return its first page.
+
+    jobs    lessons that run at a time; as many as there are processors, if not given
+    folder  of the lessons; the course's own, if not given
+    say     is told how far it is
+    Raises ImportError where the extra `docs` is missing; ValueError for a folder that holds something else, or no
+    lessons; RuntimeError for a lesson that fails, and for a page that Sphinx warns of.
+    """
+    for module in NEEDS:
+        needed(module, "docs")
+    folder, out = folder or files.folder(), Path(out)
+    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+        raise ValueError(f"{out} holds something that is no site; name a new folder, or an empty one")
+    if not (course := files.lessons(folder)):
+        raise ValueError(f"{folder} holds no lessons: files such as 01_convolution.py")
+    shown = run(course, jobs or os.cpu_count() or 1, say)
+    with tempfile.TemporaryDirectory() as temporary:
+        staged, made = Path(temporary, "pages"), Path(temporary, "site")
+        say("writing pages")
+        pages.stage(staged, folder, shown)
+        shutil.copy(OURS / "conf.py", staged)
+        (staged / "_files").mkdir()
+        for name in ("site.css", "present.js"):
+            shutil.copy(OURS / name, staged / "_files")
+        _sphinx(staged, made)
+        if out.exists():
+            shutil.rmtree(out)
+        shutil.move(made, out)
+    return out / "index.html"
+
+
+def _sphinx(staged: Path, made: Path) -> None:
+    """Pages from a filled folder. In one process: what several write may come in another order each time."""
+    doctrees = staged.parent / "doctrees"
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", doctrees, staged, made]
+    home = Path(tinymed.__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
+    environment |= {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0"}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"Sphinx is not content:\n{done.stderr.strip() or done.stdout.strip()}")
+    shutil.rmtree(made / "_sources", ignore_errors=True)
