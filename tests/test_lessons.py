@@ -190,6 +190,14 @@ def test_an_equation_has_a_lesson_loops_a_trace_and_a_test(e):
     assert name in test or e.name in test, f"{e.test} does not speak of {name}"
 
 
+def test_an_equation_leads_to_the_lesson_that_steps_through_it():
+    places = {e.name: (e.lesson().number, e.heading(e.lesson())) for e in EQUATIONS}
+    assert places["FC"][0] == 6
+    assert places["sigmoid"][0] == 5
+    assert places["convolution"] == (1, "Step through it")
+    assert all(heading for _, heading in (places[name] for name in ("FC", "RNN, hidden state", "average pooling")))
+
+
 def test_sections_that_have_a_lesson():
     one, other = Lesson(Path("01_a.py")), Lesson(Path("02_b.py"))
     for lesson, about in ((one, "Article 4.2, 5"), (other, "Article 4.2.1")):

@@ -24,7 +24,7 @@ from tinymed.teach import check, trace
 from tinymed.training import article_cnn
 
 tinymed.use_backend("numpy")  # arrays of a few numbers: nothing here is worth compiling
-tinymed.manual_seed(0)
+_ = tinymed.manual_seed(0)
 
 # %% [markdown]
 # ## What the article says

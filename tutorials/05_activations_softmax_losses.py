@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05 · Activations, softmax, losses
 #
-# *Article 1.4.3, 3.1.2, 4.2, 5.2.2 · 75 minutes · `kernels/reference_activation.py`, `tinymed/ops/loss.py`*
+# *Article 1.4.3, 3.1.2, 3.2.2, 4.2, 5.2.2 · 75 minutes · `kernels/reference_activation.py`, `tinymed/ops/loss.py`*
 #
 # A network's last layer says 0 for "normal", 0.7 for "benign", 1.6 for "malignant". The picture was malignant.
 # How wrong is that, as one number? And in which direction should each of the three move? After this lesson you can

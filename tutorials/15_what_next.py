@@ -25,7 +25,7 @@ from tinymed.ops.norm import Standardize
 from tinymed.teach import check, trace
 from tinymed.training import article_cnn, fit, load_weights, metrics, predict, save_weights
 
-tinymed.manual_seed(0)
+_ = tinymed.manual_seed(0)
 
 # %% [markdown]
 # ## To PyTorch: the same names

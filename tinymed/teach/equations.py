@@ -35,7 +35,15 @@ class Equation:
         return self.twin.partition(":")[2]
 
     def lesson(self, where: Path | None = None) -> Lesson | None:
-        return lesson_on(self.section, lessons(where))
+        """The lesson on its section; of several, the one that traces it."""
+        among = lessons(where)
+        steps_through = [lesson for lesson in among if self.section in lesson.sections and self.heading(lesson)]
+        return steps_through[0] if steps_through else lesson_on(self.section, among)
+
+    def heading(self, lesson: Lesson) -> str:
+        """Under which heading a lesson traces it; "" if it does not."""
+        before, call, _ = lesson.text.partition(f"trace.{self.trace}(")
+        return before.rpartition("\n# ## ")[2].partition("\n")[0] if call and "\n# ## " in before else ""
 
 
 def lesson_on(section: str, among: list[Lesson]) -> Lesson | None:

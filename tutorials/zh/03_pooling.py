@@ -23,7 +23,7 @@ from tinymed.kernels.shapes import DEAD, conv_shape, pool_shape
 from tinymed.teach import check, trace
 
 tinymed.use_backend("numpy")  # arrays of a few numbers: nothing here is worth compiling
-tinymed.manual_seed(0)
+_ = tinymed.manual_seed(0)
 
 # %% [markdown]
 # ## 文章怎么说

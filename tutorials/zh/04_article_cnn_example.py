@@ -20,7 +20,7 @@ from tinymed.kernels import reference
 from tinymed.kernels.shapes import pool_shape
 from tinymed.teach import check, findings, trace
 
-tinymed.use_backend("numpy")  # arrays of a few numbers: nothing here is worth compiling
+_ = tinymed.use_backend("numpy")  # arrays of a few numbers: nothing here is worth compiling
 
 # %% [markdown]
 # ## 文章怎么说

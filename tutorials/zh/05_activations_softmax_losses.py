@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05 · 激活函数、softmax 与损失函数
 #
-# *文章 1.4.3、3.1.2、4.2、5.2.2 · 75 分钟 · `kernels/reference_activation.py`、`tinymed/ops/loss.py`*
+# *文章 1.4.3、3.1.2、3.2.2、4.2、5.2.2 · 75 分钟 · `kernels/reference_activation.py`、`tinymed/ops/loss.py`*
 #
 # 网络的最后一层给“正常”0 分，给“良性”0.7 分，给“恶性”1.6 分。而这张图片其实是恶性的。错了多少，用一个数怎么说？
 # 三个得分又各自该往哪个方向动？学完这一课，这两个问题你都能用手算回答；你还会明白，

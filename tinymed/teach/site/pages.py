@@ -201,6 +201,8 @@ def _shown(value: Any) -> str:
 
 def formulas(where: Path) -> str:
     """Each equation of the article: the lesson, the loops, the trace and the test."""
+    from mdit_py_plugins.anchors.index import slugify  # as MyST names headings
+
     rows = [
         "# From formula to code\n\nEvery equation of the article: the lesson that teaches it, the plain loops that"
         " compute it, the trace that steps through those, and the test that holds them.\n",
@@ -208,7 +210,8 @@ def formulas(where: Path) -> str:
     ]
     for e in EQUATIONS:
         lesson = e.lesson(where)
-        link = f"[{lesson.number:02} {lesson.title}]({lesson.name}.py)" if lesson else "–"
+        heading = slugify(e.heading(lesson)) if lesson else ""
+        link = f"[{lesson.number:02} {lesson.title}]({lesson.name}.py{heading and '#'}{heading})" if lesson else "–"
         trace = f"{{py:obj}}`trace.{e.trace} <tinymed.teach.trace.{e.trace}>`"
         rows.append(f"| {e.section} | {e.name}<br>${e.latex}$ | {link} | `{e.twin}`<br>{trace}<br>`{e.test}` |")
     return "\n".join(rows) + "\n"
