@@ -164,6 +164,7 @@ def test_pages_come_out_alike(tmp_path):
     (tmp_path / "lessons" / "01_one.py").write_text(text + "\n# %%\nprint(2)\nobject()\n")
     (tmp_path / "lessons" / "lecturer").mkdir()
     (tmp_path / "lessons" / "lecturer" / "plan.md").write_text("# Plan\n\nFirst [one](../01_one.py).\n")
+    (tmp_path / "lessons" / "lecturer" / "answers.md").write_text("# The answers\n\nseventeen\n")
     (tmp_path / "b").mkdir()
     for old in ("objects.inv", "old.html"):  # a site that was there is replaced
         (tmp_path / "b" / old).touch()
@@ -172,6 +173,8 @@ def test_pages_come_out_alike(tmp_path):
     one, other = (sorted((tmp_path / name).rglob("*")) for name in "ab")
     assert [f.relative_to(tmp_path / "a") for f in one] == [f.relative_to(tmp_path / "b") for f in other]
     assert 'href="../01_one.html"' in (tmp_path / "a" / "lecturer" / "plan.html").read_text()
+    assert "seventeen" not in (tmp_path / "a" / "searchindex.js").read_text()
+    assert not any("answers" in page.read_text() for page in (tmp_path / "a").rglob("*.html"))
     for a, b in zip(one, other):
         assert a.is_dir() or a.read_bytes() == b.read_bytes(), a.name
 

@@ -103,7 +103,7 @@ def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.n
     """The outputs of a function on copies of a case, and the gradients that flow back to its arrays."""
     copied = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
     if not asked.gradient:
-        return _arrays(function(**copied))
+        return _arrays(function(**copied), len(asked.outputs) > 1)
     leaves = {name: Tensor(v, requires_grad=v.dtype.kind == "f") for name, v in copied.items() if _is_array(v)}
     out = function(**copied | leaves)
     if not isinstance(out, Tensor):
@@ -118,13 +118,10 @@ def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.n
     ]
 
 
-def _arrays(out: Any) -> list[np.ndarray]:
-    several = out if isinstance(out, tuple | list) and not np.isscalar(out) and _holds_arrays(out) else (out,)
-    return [np.asarray(y.detach().numpy() if isinstance(y, Tensor) else y) for y in several]
-
-
-def _holds_arrays(out: Any) -> bool:
-    return isinstance(out, tuple) or any(isinstance(y, np.ndarray | Tensor) for y in out)
+def _arrays(out: Any, several: bool) -> list[np.ndarray]:
+    """What was returned as arrays; a list counts as several outputs only where several are asked for."""
+    parts = out if isinstance(out, tuple) or (several and isinstance(out, list)) else (out,)
+    return [np.asarray(y.detach().numpy() if isinstance(y, Tensor) else y) for y in parts]
 
 
 def _is_array(value: Any) -> bool:
@@ -134,17 +131,25 @@ def _is_array(value: Any) -> bool:
 def _tried(asked: Exercise, answer: Callable[..., Any], case: Case, where: str) -> list[np.ndarray]:
     before = {name: value.copy() for name, value in case.items() if _is_array(value)}
     try:
-        got = _run(asked, answer, case) if asked.gradient else _arrays(answer(**case))
+        got = _run(asked, answer, case) if asked.gradient else _arrays(answer(**case), len(asked.outputs) > 1)
     except NotImplementedError:
         raise
     except Exception as error:
-        takes = ", ".join(inspect.signature(asked.answer).parameters)
-        note = f"\nIt is called with the arguments {takes}." if isinstance(error, TypeError) else ""
+        note = "" if _fits(answer, case) else f"\nIt is called with the arguments {', '.join(case)}."
         raise WrongAnswer(f"{where}: your function raised {type(error).__name__}: {error}{note}") from error
     for name, value in before.items():
         if not np.array_equal(value, case[name], equal_nan=value.dtype.kind == "f"):
             raise WrongAnswer(f"{where}: your function changed its argument {name}; work on a copy, {name}.copy()")
     return got
+
+
+def _fits(answer: Callable[..., Any], case: Case) -> bool:
+    """Whether the function takes arguments of these names."""
+    try:
+        inspect.signature(answer).bind(**case)
+    except (TypeError, ValueError):  # ValueError: a function of C that does not say what it takes
+        return False
+    return True
 
 
 # ---------------------------------------------------------------- comparing
@@ -172,8 +177,11 @@ def _difference(asked: Exercise, got: list[np.ndarray], want: list[np.ndarray]) 
         if wrong.any():
             at = tuple(int(k) for k in np.argwhere(wrong)[0])
             place = f"{name}[{', '.join(map(str, at))}]" if at else name
+            is_, expected = (shown(float(v[at])) for v in (theirs, ours))
+            if is_ == expected:  # alike to five places
+                is_, expected = repr(float(theirs[at])), repr(float(ours[at]))
             share = f" ({int(wrong.sum())} of {wrong.size} elements are wrong)" if wrong.size > 1 else ""
-            return f"{place} is {shown(float(theirs[at]))}, expected {shown(float(ours[at]))}{share}"
+            return f"{place} is {is_}, expected {expected}{share}"
     return ""
 
 

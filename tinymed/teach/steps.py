@@ -147,6 +147,8 @@ class Trace(Sequence[Step]):
 
 def shown(value: Any) -> str:
     """Numbers as a person writes them: to five places, no needless zeros; vectors in brackets, long ones by shape."""
+    if isinstance(value, tuple) and len(value) > LONG:
+        return f"{len(value)} entries"
     if isinstance(value, np.ndarray | list) and np.size(value) > LONG:
         return f"{'x'.join(map(str, np.shape(value)))} numbers"
     if isinstance(value, np.ndarray | list | tuple):

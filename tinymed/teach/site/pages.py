@@ -24,7 +24,7 @@ def stage(staged: Path, where: Path, outputs: Outputs) -> None:
     for english in course.lessons:
         for lesson in filter(None, (english, english.twin)):
             _write(staged / course.page_of(lesson), course.as_notebook(lesson, outputs[english.name]))
-    for page in [*where.glob("*.md"), *where.glob("lecturer/*.md")]:
+    for page in course.pages:
         inside = page.relative_to(where)
         _write(staged / inside, course.linked(page.read_text(encoding="utf-8"), f"tutorials/{inside.parent}"))
     for page in sorted(folder("docs").glob("*.md")):
@@ -49,7 +49,8 @@ class Course:
     def __init__(self, where: Path) -> None:
         self.where, self.lessons = where, lessons(where)
         self.names = {lesson.name for lesson in self.lessons}
-        self.lecturer = {page.name for page in where.glob("lecturer/*.md")}
+        own = [page for page in where.glob("lecturer/*.md") if page.name != "answers.md"]  # students see the site
+        self.pages, self.lecturer = [*where.glob("*.md"), *own], {page.name for page in own}
 
     def page_of(self, lesson: Lesson) -> str:
         return ("zh/" if lesson.path.parent.name == "zh" else "") + f"{lesson.name}.ipynb"
