@@ -13,7 +13,7 @@ import numpy as np
 
 def relu(x: float) -> float:
     """max(0, x)"""
-    return x if x > 0 else 0.0
+    return 0.0 if x <= 0 else x  # NaN passes, as everywhere
 
 
 def relu_slope(x: float) -> float:
@@ -23,7 +23,7 @@ def relu_slope(x: float) -> float:
 
 def relu6(x: float) -> float:
     """min(max(0, x), 6)"""
-    return min(relu(x), 6.0)
+    return 6.0 if x >= 6 else relu(x)
 
 
 def relu6_slope(x: float) -> float:

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import sys
 
 import numpy as np
 import pytest
@@ -295,91 +294,13 @@ def test_names_follow_the_memory_into_functions_that_are_called():
     assert {place.split("[")[0] for place in inner} == {"gw_ih", "gx", "gw_hh", "dh"}
 
 
-# ---------------------------------------------------------------- functions of one's own
-
-
-def my_sum(x):
-    total = 0.0
-    for v in x:
-        if v > 0:
-            total += v * v
-    return total
-
-
-def test_a_function_of_ones_own():
-    t = trace.function(my_sum, [1.0, -2.0, 3.0])
-    codes = ["total = 0.0", "if v > 0", "total += v * v", "if v > 0", "if v > 0", "total += v * v", "return total"]
-    assert [step.code for step in t] == codes
-    assert [step.result for step in t] == [0.0, True, 1.0, False, True, 10.0, 10.0]
-    assert t[-2].numbers == "1 + 3 · 3"
-    assert t[-1].places == "return total"
-    assert t.final["total"] == 10
-
-
-def drawing(x, stack):
-    y = np.zeros(2)
-    for i in range(2):
-        y[i] = (
-            x[i]
-            + next(stack)
-        )  # fmt: skip
-        if next(stack) > 0:
-            y[i] -= 1
-    size: int = len(x)
-    return y / size
-
-
-def test_nothing_is_done_twice_and_statements_may_be_long():
-    t = trace.function(drawing, [1.0, 2.0], iter([20, -1, 10, 1]))
-    assert (t.final["y"] == [21, 11]).all()
-    assert [step.places for step in t] == [
-        "y = zeros(2)", "y[0] = x[0] + next(stack)", "y[1] = x[1] + next(stack)", "y[1] -= 1", "size = len(x)",
-        "return y / size",
-    ]  # fmt: skip
-    assert t[-1].result == [10.5, 5.5]
-
-
-def gathered(x, at):
-    total = 0.0
-    for k in range(len(at)):
-        total += x[at[k]]
-    return total
-
-
-def test_indices_stay_whole_numbers():
-    t = trace.function(gathered, [1.0, 2.0, 4.0], np.array([2, 0]))
-    assert t[-1].result == 5
-    assert t[1].places == "total += x[2]"
-
-
-def test_what_has_no_source_is_refused():
-    with pytest.raises(ValueError, match="the source of zeros cannot be read"):
-        trace.function(np.zeros, 3)
-
-
-def forever(x):
-    while True:
-        x[0] = x[0] + 1
-
-
-def fails(x):
-    x[0] = 1 / 0
-
-
-def test_too_long_and_failing_functions_leave_python_as_it_was():
-    before = sys.gettrace()
-    with pytest.raises(ValueError, match="more than 5000 steps; trace a smaller input"):
-        trace.function(forever, [0.0])
-    with pytest.raises(ZeroDivisionError):
-        trace.function(fails, [0.0])
-    assert sys.gettrace() is before
-
-
-def test_the_caller_keeps_his_arrays():
-    x = np.zeros(2)
-    trace.function(my_sum, x)
-    trace.adam(x, [[1.0, 1.0]])
-    assert (x == 0).all()
+def test_names_that_the_user_takes_are_left_to_him():
+    x = tinymed.tensor([1.0, 1.0], requires_grad=True)
+    y = 2 * x
+    t = trace.backward((3 * y).sum(), v2=x)
+    assert (t.final["∂L/∂v2"] == 6).all()
+    t = trace.backward((3 * (2 * x)).sum(), L=x)
+    assert (next(t.final[name] for name in t.final if name.endswith("/∂L") and t.final[name].shape == (2,)) == 6).all()
 
 
 # ---------------------------------------------------------------- bad input
@@ -388,11 +309,18 @@ def test_the_caller_keeps_his_arrays():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: trace.conv2d(draw(2, 2), draw(3, 3)), "3"),
+        (lambda: trace.conv2d(draw(2, 2), draw(3, 3)), "kernel"),
         (lambda: trace.conv2d(draw(1, 1, 1, 2, 2), draw(1, 1)), "at most 4 axes"),
         (lambda: trace.conv2d(draw(3, 3), draw(2, 2), g=draw(3, 3)), "y's shape"),
         (lambda: trace.matmul(draw(2, 3), draw(2, 3)), "3 columns"),
         (lambda: trace.linear(draw(3), draw(2, 4)), r"needs w \(O,3\)"),
+        (lambda: trace.conv2d(draw(3, 3), draw(2, 2), b=[1, 2]), "one number for each kernel, 1 in all"),
+        (lambda: trace.matmul(draw(2, 3), draw(3, 2), g=draw(4)), "y's shape, 2x2"),
+        (lambda: trace.softmax([]), "empty array"),
+        (lambda: trace.relu([1j]), "real numbers, got complex128"),
+        (lambda: trace.rnn([1.0], [[1]], [[1]], h0=[1, 2]), "first state must be"),
+        (lambda: trace.rnn([1.0], [[1]], [[1]], nonlinearity="sigmoid"), '"tanh" or "relu"'),
+        (lambda: trace.sgd([1.0, 2.0], [[1.0, 2.0, 3.0]]), "p's shape"),
         (lambda: trace.rnn(draw(3, 2), draw(2, 3), draw(2, 2)), "w_ih must be 2x2"),
         (lambda: trace.conv2d(draw(1, 1, 30, 30), draw(3, 3)), "trace a smaller input"),
     ],

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from tinymed.autograd import Function, unbroadcast
 from tinymed.teach.formulas import OPS
-from tinymed.teach.record import LIMIT, ROOT
+from tinymed.teach.record import LIMIT
+from tinymed.teach.source import place
 from tinymed.teach.steps import Cells, Step, Trace, shown
 from tinymed.tensor import Tensor
 
 CORNER = 8  # rows and columns shown of what is larger
 
 
-def backward(root: Tensor, g: Any = None, **names: Tensor) -> Trace:
+def backward(root: Tensor, /, g: Any = None, **names: Tensor) -> Trace:
     """Every op that `root` was made from, in its order, then the sweep back over them, as root.backward(g) does it.
 
     names  how the trace is to call tensors: trace.backward(loss, x=x, w=w). Others are v1, v2, … in the order in
@@ -26,12 +27,15 @@ def backward(root: Tensor, g: Any = None, **names: Tensor) -> Trace:
     Of an array of more than 8x8 the trace keeps the first corner. Afterwards leaves have their `.grad`.
     Raises ValueError where root has no graph, or one of more ops than anyone would walk through.
     """
+    for name, tensor in {"the first argument": root, **names}.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"trace.backward: {name} must be a Tensor, got a {type(tensor).__name__}; as in x=x")
     if root.grad_fn is None:
         raise ValueError(
             "trace.backward: the tensor was not computed from anything that requires grad; "
             "make a leaf with tinymed.tensor(..., requires_grad=True) and compute with it"
         )
-    watch = _Watch(root, names)
+    watch = _Sweep(root, names)
     for ctx in watch.ops:
         watch.forward(ctx)
     for ctx in watch.ops:
@@ -42,7 +46,7 @@ def backward(root: Tensor, g: Any = None, **names: Tensor) -> Trace:
     return Trace(f"the graph of {watch.name(root)}", watch.arrays, watch.steps, watch.born)
 
 
-class _Watch:
+class _Sweep:
     def __init__(self, root: Tensor, names: dict[str, Tensor]) -> None:
         self.names: dict[Tensor, str] = {tensor: name for name, tensor in names.items()}
         self.ops = _ops(root)
@@ -54,16 +58,17 @@ class _Watch:
         self.total: dict[str, np.ndarray] = {}  # what has flowed into each gradient so far
         if 2 * len(self.ops) > LIMIT:
             raise ValueError(f"a trace of {len(self.ops)} ops is more than anyone walks through; trace a smaller model")
+        if root.numel() == 1 and root not in self.names and "L" not in names:
+            self.names[root] = "L"
+        p = (name for k in count(1) if (name := f"p{k}") not in names)
+        v = (name for k in count(1) if (name := f"v{k}") not in names)
         for ctx in self.ops:  # named in the order of the computation
             for x in _tensors(ctx):
                 if x.grad_fn is None and x not in self.names:
-                    self.names[x] = (
-                        f"p{1 + sum(n.startswith('p') for n in self.names.values())}" if x.requires_grad else ""
-                    )
+                    self.names[x] = next(p) if x.requires_grad else ""
             for out in self.outputs(ctx):
                 if out not in self.names:
-                    last = out is root and root.numel() == 1
-                    self.names[out] = "L" if last else f"v{1 + sum(n.startswith('v') for n in self.names.values())}"
+                    self.names[out] = next(v)
         self.root = self.name(root)
 
     def outputs(self, ctx: Function) -> list[Tensor]:
@@ -142,24 +147,24 @@ class _Watch:
         self, phase: str, ctx: Function, method: str, places: str, numbers: str, after: np.ndarray,
         reads: tuple[Cells, ...], writes: Cells, before: np.ndarray,
     ) -> None:  # fmt: skip
-        function = getattr(type(ctx), method)
         formula = OPS.get(type(ctx).__name__, ("", ""))[phase == "backward"]
         changes = tuple(
             (writes[0], k, float(b), float(a)) for k, (b, a) in enumerate(zip(before.flat, after.flat)) if a != b
         )
-        result = float(after) if after.ndim == 0 else after.tolist()
+        source, code = _source(getattr(type(ctx), method))
         self.steps.append(
             Step(
-                phase,
-                f"{type(ctx).__name__}.{method}",
-                *_source(function),
-                formula,
-                places,
-                numbers,
-                result,
-                reads,
-                (writes,),
-                changes,
+                phase=phase,
+                twin=f"{type(ctx).__name__}.{method}",
+                source=source,
+                code=code,
+                formula=formula,
+                places=places,
+                numbers=numbers,
+                result=float(after) if after.ndim == 0 else after.tolist(),
+                reads=reads,
+                writes=(writes,),
+                changes=changes,
             )
         )
 
@@ -167,9 +172,7 @@ class _Watch:
 def _source(function: Callable) -> tuple[str, str]:
     """Where a method stands, and its last line: what it returns."""
     lines, first = inspect.getsourcelines(function)
-    file = Path(inspect.getsourcefile(function) or "").resolve()
-    where = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else file.name
-    return f"{where}:{first + len(lines) - 1}", lines[-1].strip()
+    return f"{place(inspect.getsourcefile(function) or '')}:{first + len(lines) - 1}", lines[-1].strip()
 
 
 def _tensors(ctx: Function) -> list[Tensor]:

@@ -6,91 +6,26 @@ Nothing is rewritten: the function runs as it stands, on plain arrays, and Pytho
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
+from tinymed.teach.memory import MOST, Memory
+from tinymed.teach.source import Source, Statement
 from tinymed.teach.steps import Cells, Step, Trace
-from tinymed.teach.substitute import Places, Reader, copied, harmless, place_of, text_of, value_of
+from tinymed.teach.substitute import Places, Reader, copied, names_of, number, place_of, text_of, value_of
 
-SIGNS = {"+", "-", "*", "/", "//", "%", "**", "@"}
 LIMIT = 5000  # steps: more than anyone walks through
-ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Statement:
-    """A line worth a step: where it stands, what it says, the expression that it computes and where that goes."""
-
-    line: int
-    end: int
-    code: str
-    value: ast.expr
-    targets: tuple[ast.expr, ...]
-    sign: str  # "=", "+=", …; "" for a question
-
-
-class Source:
-    """The statements of a function that are steps: assignments to cells and names, and the questions of `if`."""
-
-    def __init__(self, function: Callable, formulas: dict[str, str] | None) -> None:
-        try:
-            lines, first = inspect.getsourcelines(function)
-        except (OSError, TypeError):
-            raise ValueError(
-                f"the source of {getattr(function, '__name__', function)} cannot be read, and so not followed; "
-                "write the function in Python, in a file or a notebook's cell"
-            ) from None
-        self.code: CodeType = function.__code__
-        self.name = function.__name__
-        file = Path(inspect.getsourcefile(function) or "")
-        inside = file.resolve().is_relative_to(ROOT)
-        self.file = file.resolve().relative_to(ROOT).as_posix() if inside else file.name
-        self.formulas = formulas or {}
-        text = textwrap.dedent("".join(lines))
-        self.at: dict[int, Statement] = {}
-        for node in ast.walk(ast.parse(text)):
-            statement = _statement(node, text, first - 1)
-            if statement and (formulas is None or statement.code in formulas):
-                self.at[statement.line] = statement
-
-
-def _statement(node: ast.AST, text: str, before: int) -> Statement | None:
-    def said(part: ast.AST) -> str:
-        return ast.get_source_segment(text, part) or ""
-
-    def found(code: str, value: ast.expr, targets: Any, sign: str) -> Statement:
-        last = value if isinstance(node, ast.If) else node
-        return Statement(before + node.lineno, before + last.end_lineno, code, value, tuple(targets), sign)  # type: ignore
-
-    if isinstance(node, ast.AugAssign):
-        both = ast.BinOp(_as_read(node.target), node.op, node.value)
-        sign = said(node).removeprefix(said(node.target)).split("=")[0].strip() + "="
-        return found(said(node), both, (node.target,), sign)
-    if isinstance(node, ast.Assign):
-        target = node.targets[0]
-        return found(said(node), node.value, target.elts if isinstance(target, ast.Tuple) else (target,), "=")
-    if isinstance(node, ast.AnnAssign) and node.value:
-        return found(said(node), node.value, (node.target,), "=")
-    if isinstance(node, ast.If):
-        return found(f"if {said(node.test)}", node.test, (), "if")
-    if isinstance(node, ast.Return) and node.value:
-        return found(said(node), node.value, (), "return")
-    return None
-
-
-def _as_read(target: Any) -> Any:
-    if isinstance(target, ast.Subscript):
-        return ast.Subscript(target.value, target.slice, ast.Load())
-    return ast.Name(target.id, ast.Load())
+class _Stop(BaseException):
+    """Ends a function whose trace is refused; no `except Exception` in it shall hold this up."""
 
 
 class Recorder:
@@ -99,15 +34,13 @@ class Recorder:
     def __init__(self, title: str) -> None:
         self.title = title
         self.steps: list[Step] = []
-        self.owners: dict[str, np.ndarray] = {}  # the array that now goes by a name
-        self.known: dict[str, np.ndarray] = {}  # what was last seen in it
-        self.arrays: dict[str, np.ndarray] = {}  # what was first seen in it
-        self.born: set[str] = set()
+        self.memory = Memory()
         self.phase = "forward"
         self.sources: dict[CodeType, Source] = {}
+        self.refused = ""
 
     def trace(self) -> Trace:
-        return Trace(self.title, self.arrays, self.steps, self.born)
+        return Trace(self.title, self.memory.arrays, self.steps, self.memory.born)
 
     def run(
         self,
@@ -120,27 +53,42 @@ class Recorder:
         """Call function(*args) and record its statements; return what it returned.
 
         formulas  {name of a function: {statement: LaTeX}}: just these statements are steps, also in functions that
-                  this one calls. Without, every assignment and question of the function itself is one.
+                  this one calls. Without, every assignment, question, answer and call of the function itself is one.
         names     {what the function calls an array: what the trace is to call it}
-        Raises ValueError for more steps than anyone would walk through.
+        Raises ValueError for more steps, or more numbers, than anyone would walk through.
         """
-        self.phase = phase
-        wanted = [function] if formulas is None else _helpers(function, formulas)
+        self.phase, self.memory.names = phase, names or {}
         tables = formulas or {}
-        self.sources = {s.code: s for s in [Source(f, tables.get(f.__name__)) for f in wanted]}
-        self.names = names or {}
+        wanted = [function, *_helpers(function, tables)]
+        self.sources = {s.code: s for s in [Source(f, tables.get(_name(f)) if tables else None) for f in wanted]}
         bound = inspect.signature(function).bind(*args)  # a TypeError for arguments that it does not take
         for name, value in bound.arguments.items():
             if isinstance(value, np.ndarray):
-                self.look(name, value, given=True)
+                self.memory.look(name, value, given=True)
+        if not tables:
+            self._look_around(inspect.unwrap(function))
         before = sys.gettrace()
         sys.settrace(self._enter)
         try:
-            return function(*args)
+            with suppress(_Stop):
+                return function(*args)
         finally:
             sys.settrace(before)
-            if self.steps and (late := self.changes()):  # what a function filled after its last step
+            if self.refused:
+                raise ValueError(self.refused) from None
+            if self.steps and (late := self.memory.changes()):  # what a function filled after its last step
                 self.steps[-1] = replace(self.steps[-1], changes=self.steps[-1].changes + late)
+
+    def _look_around(self, function: Callable) -> None:
+        """At the arrays that a function uses and does not make: globals."""
+        for name in function.__code__.co_names:
+            value = function.__globals__.get(name)
+            if isinstance(value, np.ndarray) and value.size <= MOST:
+                self.memory.look(name, value, given=True)
+
+    def refuse(self, why: str) -> None:
+        self.refused = why
+        raise _Stop
 
     # ------------------------------------------------------------ what Python tells
 
@@ -148,77 +96,15 @@ class Recorder:
         source = self.sources.get(frame.f_code)
         return _Watch(self, source) if source else None
 
-    # ------------------------------------------------------------ arrays
 
-    def look(self, name: str, array: np.ndarray, given: bool = False) -> None:
-        """Take note of an array under the name that it goes by, unless its memory already has one."""
-        if array.dtype.kind not in "fiub" or not array.size or self.whose(array):
-            return
-        name = self.names.get(name, name)
-        if name in self.arrays and self.arrays[name].shape != array.shape:
-            name += "′"  # another array of the same name
-        self.owners[name] = array
-        if name not in self.arrays:
-            self.arrays[name] = self.known[name] = array.astype(float)
-            if not given:
-                self.born.add(name)
-
-    def whose(self, array: np.ndarray) -> str:
-        """The name of the array whose memory this is a part of, or ""."""
-        for name, owner in self.owners.items():
-            if np.may_share_memory(array, owner):
-                return name
-        return ""
-
-    def cells(self, array: np.ndarray, index: Any = ...) -> Cells | None:
-        """array[index] as the cells of the array that owns the memory."""
-        name = self.whose(array)
-        if not name:
-            return None
-        owner = self.owners[name]
-        first = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        ids = np.full(array.shape, first // owner.itemsize)
-        for axis, (size, stride) in enumerate(zip(array.shape, array.strides)):
-            along = np.arange(size) * (stride // owner.itemsize)
-            ids = ids + along.reshape([-1 if k == axis else 1 for k in range(array.ndim)])
-        return name, tuple(int(k) for k in np.ravel(ids[index]))
-
-    def scalar(self, name: str, value: float) -> Cells:
-        """A plain number that was given a name: an array of one cell."""
-        if name in self.owners and self.owners[name].ndim == 0:
-            self.owners[name][...] = value
-        else:
-            self.owners[name] = np.array(float(value))
-            self.arrays.setdefault(name, np.array(0.0))
-            self.known.setdefault(name, np.array(0.0))
-            self.born.add(name)
-        return name, (0,)
-
-    def changes(self) -> tuple[tuple[str, int, float, float], ...]:
-        """Every number that is another than when last looked at."""
-        found = []
-        for name, owner in self.owners.items():
-            now, then = owner.astype(float), self.known[name]
-            differ = np.flatnonzero((now != then) & ~(np.isnan(now) & np.isnan(then)))
-            found += [(name, int(k), float(then.flat[k]), float(now.flat[k])) for k in differ]
-            self.known[name] = now
-        return tuple(found)
-
-    def named(self, cells: Cells) -> str:
-        """y[0,0,1,1]; axes along which several cells were meant are written as :"""
-        name, ids = cells
-        shape = self.arrays[name].shape
-        if not shape:
-            return name
-        where = np.array(np.unravel_index(np.array(ids, int), shape))
-        axes = [str(row[0]) if (row == row[0]).all() else ":" for row in where] if len(ids) else [":"]
-        return name if set(axes) == {":"} else f"{name}[{','.join(axes)}]"
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", "")
 
 
 def _helpers(function: Callable, formulas: dict[str, dict[str, str]]) -> list[Callable]:
-    """The function and those of its module that it may call and that have formulas."""
+    """Those functions of the same module that it may call and that have formulas."""
     others = (function.__globals__.get(name) for name in formulas)
-    return [function, *(f for f in others if inspect.isfunction(f) and f.__code__ is not function.__code__)]
+    return [f for f in others if inspect.isfunction(f) and f.__code__ is not function.__code__]
 
 
 class _Watch:
@@ -226,78 +112,121 @@ class _Watch:
 
     def __init__(self, recorder: Recorder, source: Source) -> None:
         self.recorder, self.source = recorder, source
-        self.waiting: Any = None
+        self.waiting: _Begun | None = None
+        self.answer: _Begun | None = None  # a return, which counts when the function ends and not before
 
     def __call__(self, frame: FrameType, event: str, value: Any) -> _Watch:
-        if event == "line" and self.waiting:
-            now = self.waiting[0]
-            if now.line < now.end and now.line <= frame.f_lineno <= now.end:
-                return self  # further down the same statement
-        if event in ("line", "return"):
-            self.finish(frame, value)
-        if event == "line":
-            for name, array in frame.f_locals.items():
-                if isinstance(array, np.ndarray):
-                    self.recorder.look(name, array)
+        if event == "exception":
+            self.waiting = self.answer = None
+        elif event == "line":
+            if self.waiting and self.waiting.goes_on(frame.f_lineno):
+                return self
+            self.finish(self.waiting, frame)
+            self.waiting = None
+            self.look(frame)
             if statement := self.source.at.get(frame.f_lineno):
                 self.begin(statement, frame)
+        elif event == "return":
+            self.finish(self.waiting, frame)
+            self.finish(self.answer, frame, value)
         return self
 
+    def look(self, frame: FrameType) -> None:
+        for name, array in frame.f_locals.items():
+            if isinstance(array, np.ndarray):
+                try:
+                    self.recorder.memory.look(name, array)
+                except ValueError as too_large:
+                    self.recorder.refuse(str(too_large))
+
     def begin(self, statement: Statement, frame: FrameType) -> None:
-        recorder, names = self.recorder, frame.f_globals | frame.f_locals
-        if len(recorder.steps) >= LIMIT:
-            raise ValueError(
-                f"a trace of {recorder.title} would have more than {LIMIT} steps; trace a smaller input, "
+        if len(self.recorder.steps) >= LIMIT:
+            self.recorder.refuse(
+                f"a trace of {self.recorder.title} would have more than {LIMIT} steps; trace a smaller input, "
                 "such as one sample, one channel and a corner of the image"
             )
-        reader = Reader(recorder, names)
-        numbers = reader.visit(copied(statement.value))
-        places = Places(recorder, names).visit(copied(statement.value))
-        to = [recorder.cells(*at) if (at := place_of(target, names)) else None for target in statement.targets]
-        self.waiting = statement, numbers, places, tuple(dict.fromkeys(reader.reads)), to
+        begun = _Begun(statement, self.recorder.memory, frame)
+        if statement.sign == "return":
+            self.answer = begun
+        else:
+            self.waiting = begun
 
-    def finish(self, frame: FrameType, returned: Any) -> None:
-        if self.waiting is None:
+    def finish(self, begun: _Begun | None, frame: FrameType, returned: Any = None) -> None:
+        if begun is None:
             return
-        recorder = self.recorder
-        statement, numbers, places, reads, to = self.waiting
-        self.waiting = None
-        names = frame.f_globals | frame.f_locals
-        writes, results = [], []
-        for target, cells in zip(statement.targets, to):
-            if isinstance(target, ast.Name) and target.id in frame.f_locals:
-                value = names[target.id]
-                if isinstance(value, np.ndarray):
-                    recorder.look(target.id, value)
-                    cells = recorder.cells(value)
-                elif isinstance(value, int | float | np.number) and not isinstance(value, bool):
-                    cells = recorder.scalar(target.id, float(value))
-            if cells:
-                name, ids = cells
-                now = [float(recorder.owners[name].flat[k]) for k in ids]
-                results.append(now[0] if len(now) == 1 else now)
-                writes.append(cells)
-        if statement.sign == "if" and harmless(statement.value):
-            results = [bool(value_of(statement.value, names))]
-        if statement.sign == "return" and isinstance(returned, int | float | np.number | np.ndarray):
-            results = [np.asarray(returned, float).tolist()]
-        if not results:
+        self.look(frame)
+        memory, source, statement = self.recorder.memory, self.source, begun.statement
+        writes = begun.written(frame)
+        results: list[Any] = [v[0] if len(v) == 1 else v for v in map(memory.values, writes)]
+        if statement.sign == "if" and begun.asked is not None:
+            results = [bool(begun.asked)]
+        elif statement.sign == "return":
+            plain = isinstance(returned, np.ndarray) and returned.dtype.kind in "fiub"
+            results = [np.asarray(returned, float).tolist()] if plain or number(returned) is not None else []
+        if not results and statement.sign:
             return
-        left = ", ".join(recorder.named(cells) for cells in writes)
-        right = text_of(places.right if statement.sign.removesuffix("=") in SIGNS else places)
-        source = self.source
-        recorder.steps.append(
+        changes = memory.changes()
+        if not statement.sign:  # a call: what it changed is what it did
+            if not changes:
+                return
+            touched = {name: tuple(k for n, k, _, _ in changes if n == name) for name, *_ in changes}
+            writes, results = list(touched.items()), [after for *_, after in changes]
+        self.recorder.steps.append(
             Step(
-                recorder.phase,
-                source.name,
-                f"{source.file}:{statement.line}",
-                statement.code,
-                source.formulas.get(statement.code, ""),
-                f"{left} {statement.sign} {right}".strip(),
-                text_of(numbers),
-                results[0] if len(results) == 1 else results,
-                reads,
-                tuple(writes),
-                recorder.changes(),
+                phase=self.recorder.phase,
+                twin=source.name,
+                source=f"{source.file}:{statement.line}",
+                code=statement.code,
+                formula=source.formulas.get(statement.code, ""),
+                places=begun.text(),
+                numbers=text_of(begun.numbers),
+                result=results[0] if len(results) == 1 else results,
+                reads=begun.reads,
+                writes=tuple(writes),
+                changes=changes,
             )
         )
+
+
+class _Begun:
+    """A statement just before it runs, and what it looks at."""
+
+    def __init__(self, statement: Statement, memory: Memory, frame: FrameType) -> None:
+        names = names_of(frame)
+        self.statement, self.memory = statement, memory
+        reader = Reader(memory, names)
+        self.numbers = reader.visit(copied(statement.value))
+        self.places = Places(memory, names).visit(copied(statement.value))
+        self.reads: tuple[Cells, ...] = tuple(dict.fromkeys(reader.reads))
+        self.asked = value_of(statement.value, names) if statement.sign == "if" else None
+        self.lefts: list[str] = []  # what was written, as the step says it
+        at = [place_of(target, names) for target in statement.targets]
+        self.to = [memory.cells(*place) if place else None for place in at]
+
+    def goes_on(self, line: int) -> bool:
+        """Whether a line is further down the same statement."""
+        return self.statement.line < self.statement.end and self.statement.line <= line <= self.statement.end
+
+    def written(self, frame: FrameType) -> list[Cells]:
+        """The cells that received something, now that it has run."""
+        found = []
+        for target, cells in zip(self.statement.targets, self.to):
+            value = frame.f_locals.get(target.id) if hasattr(target, "id") else None
+            if isinstance(value, np.ndarray):
+                cells = self.memory.cells(value)
+            elif (plain := number(value)) is not None:
+                cells = self.memory.scalar(target.id, plain)  # type: ignore[attr-defined]
+            if cells and cells[1]:
+                found.append(cells)
+                name = getattr(target, "id", "")  # a view goes by the name that it was given here
+                own = cells[0].rstrip("′") == name
+                self.lefts.append(name if name and not own else self.memory.named(cells, by_name=bool(name)))
+        return found
+
+    def text(self) -> str:
+        """The statement with the cells that it meant."""
+        sign = self.statement.sign
+        if sign in ("", "return", "if"):
+            return f"{sign} {text_of(self.places)}".strip()
+        right = self.places if sign == "=" else self.places.right
+        return f"{', '.join(self.lefts)} {sign} {text_of(right)}"

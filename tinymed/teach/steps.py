@@ -149,9 +149,11 @@ def shown(value: Any) -> str:
     """Numbers as a person writes them: to five places, no needless zeros; vectors in brackets, long ones by shape."""
     if isinstance(value, tuple) and len(value) > LONG:
         return f"{len(value)} entries"
-    if isinstance(value, np.ndarray | list) and np.size(value) > LONG:
-        return f"{'x'.join(map(str, np.shape(value)))} numbers"
-    if isinstance(value, np.ndarray | list | tuple):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list) and _count(value) > LONG:
+        return f"{'x'.join(map(str, _shape(value)))} numbers"
+    if isinstance(value, list | tuple):
         return f"[{', '.join(shown(v) for v in value)}]"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
@@ -159,3 +161,15 @@ def shown(value: Any) -> str:
         text = f"{float(value):.5g}"
         return "0" if text == "-0" else text
     return str(value)
+
+
+def _count(value: Any) -> int:
+    return sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of rows of the same length; of others, how many they hold in all."""
+    inner = {_shape(v) for v in value} if isinstance(value, list) else set()
+    if len(inner) > 1:
+        return (_count(value),)
+    return (len(value), *inner.pop()) if inner else ()

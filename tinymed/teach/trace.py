@@ -10,6 +10,8 @@ gradients ∂L/∂x, ∂L/∂w, … as the arrays gx, gw, …. `t.final` has eve
 
 from __future__ import annotations
 
+import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -30,24 +32,47 @@ __all__ = [
 
 
 def _array(numbers: Any, ndim: int | None = None) -> np.ndarray:
-    """A float64 copy of its own, with axes of size 1 put in front until it has ndim."""
-    values = numbers.detach().numpy() if isinstance(numbers, Tensor) else numbers
-    array = np.array(values, float, order="C")
+    """A float64 copy of its own, with axes of size 1 put in front until it has ndim.
+
+    Raises ValueError for no numbers, complex ones, too many axes, and rows of different lengths.
+    """
+    array = np.array(numbers.detach().numpy() if isinstance(numbers, Tensor) else numbers, order="C")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"a trace computes with real numbers, got {array.dtype} from {numbers!r:.60}")
+    if array.size == 0:
+        raise ValueError(f"there is nothing to step through in an empty array, of shape {array.shape}")
     if ndim is not None and array.ndim > ndim:
         raise ValueError(f"expected at most {ndim} axes, got shape {array.shape}")
+    array = array.astype(float)
     return array if ndim is None else array.reshape((1,) * (ndim - array.ndim) + array.shape)
 
 
+def _vector(name: str, numbers: Any, size: int, of: str) -> np.ndarray:
+    """Numbers as a vector of that size; zeros for None."""
+    if numbers is None:
+        return np.zeros(size)
+    vector = np.atleast_1d(_array(numbers))
+    if vector.shape != (size,):
+        raise ValueError(f"{name} needs one number for each {of}, {size} in all; got shape {vector.shape}")
+    return vector
+
+
 def _cotangent(g: Any, y: np.ndarray) -> np.ndarray:
-    """g as an array of y's shape: one number stands for all of it."""
+    """g as an array of y's shape: one number stands for all of it, and axes of size 1 may be left out."""
     g = _array(g)
-    if g.ndim and g.size != y.size:
-        raise ValueError(f"g is ∂L/∂y and must have y's shape {y.shape}, or be one number; got shape {g.shape}")
-    return np.full(y.shape, g) if g.size == 1 else g.reshape(y.shape)
+    if g.size == 1:
+        return np.full(y.shape, g.item())
+    wanted, given = (tuple(n for n in a.shape if n > 1) for a in (y, g))
+    if given != wanted:
+        shape = "x".join(map(str, wanted))
+        raise ValueError(f"g is ∂L/∂y and must have y's shape, {shape}, or be one number; got shape {g.shape}")
+    return g.reshape(y.shape)
 
 
-def _pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else value
+def _pair(value: Any) -> Pair:
+    """3 → (3, 3);  [1, 2] → (1, 2)"""
+    one = value if isinstance(value, tuple | list) else (value, value)
+    return tuple(map(operator.index, one))  # type: ignore[return-value]
 
 
 # ---------------------------------------------------------------- CNN (article 4.1)
@@ -68,7 +93,7 @@ def conv2d(
     Backwards: gx, gw, and gb where there is a b. Raises ValueError for shapes that do not fit.
     """
     x, w = _array(x, 4), _array(w, 4)
-    b = None if b is None else np.atleast_1d(_array(b))
+    b = None if b is None else _vector("b", b, len(w), "kernel")
     pad = padding if isinstance(padding, str) else _pair(padding)
     s = conv_shape(x.shape, w.shape, _pair(stride), pad, _pair(dilation), groups)
     recorder = Recorder("convolution")
@@ -118,7 +143,7 @@ def matmul(a: Any, b: Any, g: Any = None) -> Trace:
     y = recorder.run("forward", reference.matmul, a, b, formulas=formulas.MATMUL)
     if g is not None:
         g = _cotangent(g, y)
-        recorder.look("g", g, given=True)
+        recorder.memory.look("g", g, given=True)
         recorder.run("backward", reference.matmul, g, b.T, formulas=formulas.MATMUL_GRAD_A, names={"y": "ga"})
         recorder.run("backward", reference.matmul, a.T, g, formulas=formulas.MATMUL_GRAD_B, names={"y": "gb"})
     return recorder.trace()
@@ -127,9 +152,9 @@ def matmul(a: Any, b: Any, g: Any = None) -> Trace:
 def linear(x: Any, w: Any, b: Any = None, g: Any = None) -> Trace:
     """y = W·x + b, the fully connected layer FC (article 3.1.2): x (N,I) or (I), w (O,I), b (O) or none"""
     x, w = _array(x, 2), _array(w, 2)
-    b = np.zeros(len(w)) if b is None else np.atleast_1d(_array(b))
-    if w.shape[1] != x.shape[1] or b.shape != (len(w),):
-        raise ValueError(f"linear: x {x.shape} needs w (O,{x.shape[1]}) and b (O), got w {w.shape} and b {b.shape}")
+    b = _vector("b", b, len(w), "output")
+    if w.shape[1] != x.shape[1]:
+        raise ValueError(f"linear: x {x.shape} needs w (O,{x.shape[1]}), got w {w.shape}")
     recorder = Recorder("fully connected layer")
     y = recorder.run("forward", reference.linear, x, w, b, formulas=formulas.LINEAR)
     if g is not None:
@@ -184,7 +209,7 @@ def cross_entropy(x: Any, target: Any, g: Any = None) -> Trace:
     """ℓ = −ln softmax(x)[t] for scores x (C) or (N,C) and a class or classes t. Raises IndexError for no such class."""
     x = _scores(x)
     t = np.array(target).reshape(-1, 1)
-    if len(t) != len(x) or t.min() < 0 or t.max() >= x.shape[1]:
+    if t.dtype.kind not in "iu" or len(t) != len(x) or t.min() < 0 or t.max() >= x.shape[1]:
         raise IndexError(f"cross_entropy: expected {len(x)} class(es) from 0 to {x.shape[1] - 1}, got {target}")
     w = np.ones(t.shape)
     recorder = Recorder("cross-entropy")
@@ -227,6 +252,8 @@ def rnn(
 
     Backwards it goes through time: g (T,N,H), or (T,H), flows into every h_t; one number into every one of them.
     """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f'rnn: nonlinearity is "tanh" or "relu", got {nonlinearity!r}')
     x, given, states = _recurrent("rnn", 1, x, w_ih, w_hh, b_ih, b_hh, h0)
     recorder = Recorder("RNN")
     hs = recorder.run("forward", reference.rnn, x, *states, *given, nonlinearity, formulas=formulas.RNN)
@@ -256,28 +283,46 @@ def lstm(
 def _recurrent(name: str, k: int, x: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, *states: Any) -> tuple:
     """x (T,N,I), weights and biases, states (N,H); what is missing is 0."""
     x = _array(x)
+    if not 1 <= x.ndim <= 3:
+        raise ValueError(f"{name}: x must be (T,N,I), (T,I) or (T), got shape {x.shape}")
     x = x[:, None].copy() if x.ndim == 2 else x.reshape(-1, 1, 1) if x.ndim == 1 else x
     w_ih, w_hh = _array(w_ih, 2), _array(w_hh, 2)
-    H, I = w_hh.shape[1], x.shape[2]
+    (_, N, I), H = x.shape, w_hh.shape[1]
     if w_ih.shape != (k * H, I) or w_hh.shape != (k * H, H):
         raise ValueError(
             f"{name}: for {I} input numbers and a state of {H}, w_ih must be {k * H}x{I} and w_hh {k * H}x{H}; "
             f"got {w_ih.shape} and {w_hh.shape}"
         )
-    biases = [np.zeros(k * H) if b is None else _array(b) for b in (b_ih, b_hh)]
-    return x, (w_ih, w_hh, *biases), [np.zeros((x.shape[1], H)) if s is None else _array(s, 2) for s in states]
+    biases = [_vector(b, given, k * H, "row of the weights") for b, given in (("b_ih", b_ih), ("b_hh", b_hh))]
+    begin = [np.zeros((N, H)) if s is None else _array(s, 2) for s in states]
+    for state in begin:
+        if state.shape != (N, H):
+            raise ValueError(f"{name}: the first state must be ({N},{H}), for {N} sample(s); got shape {state.shape}")
+    return x, (w_ih, w_hh, *biases), begin
 
 
 # ---------------------------------------------------------------- optimisers
 
 
+def _updates(p: Any, gradients: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The parameters, and one gradient of their shape for each step."""
+    p, several = np.atleast_1d(_array(p)), np.atleast_1d(_array(gradients))
+    if several.ndim == 1:  # a number for each step
+        several = several.reshape(-1, *[1] * p.ndim)
+    try:
+        return p, [np.broadcast_to(g, p.shape).copy() for g in several]
+    except ValueError:
+        raise ValueError(
+            f"gradients are one of p's shape {p.shape} for each step, or one number for each; got shape {several.shape}"
+        ) from None
+
+
 def sgd(p: Any, gradients: Any, lr: float = 0.1, momentum: float = 0.0) -> Trace:
     """b ← μ·b + g, p ← p − η·b, once for each of the gradients (T, then p's shape)"""
-    p, recorder = np.atleast_1d(_array(p)), Recorder("SGD")
-    b = np.zeros_like(p) if momentum else None
+    p, several = _updates(p, gradients)
+    b, recorder = np.zeros_like(p) if momentum else None, Recorder("SGD")
     step = reference_optim.sgd_step.__wrapped__  # type: ignore[attr-defined]
-    for k, g in enumerate(_array(gradients)):
-        g = np.broadcast_to(g, p.shape).copy()
+    for k, g in enumerate(several):
         recorder.run("update", step, p, g, b, k == 0, lr, momentum, 0.0, 0.0, False, formulas=formulas.SGD)
     return recorder.trace()
 
@@ -286,11 +331,10 @@ def adam(
     p: Any, gradients: Any, lr: float = 0.1, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
 ) -> Trace:
     """Adam's step (Kingma and Ba 2015), once for each of the gradients (T, then p's shape)"""
-    p, recorder = np.atleast_1d(_array(p)), Recorder("Adam")
-    m, v = np.zeros_like(p), np.zeros_like(p)
+    p, several = _updates(p, gradients)
+    m, v, recorder = np.zeros_like(p), np.zeros_like(p), Recorder("Adam")
     step = reference_optim.adam_step.__wrapped__  # type: ignore[attr-defined]
-    for k, g in enumerate(_array(gradients), 1):
-        g = np.broadcast_to(g, p.shape).copy()
+    for k, g in enumerate(several, 1):
         recorder.run("update", step, p, g, m, v, k, lr, *betas, eps, 0.0, False, formulas=formulas.ADAM)
     return recorder.trace()
 
@@ -299,11 +343,24 @@ def adam(
 
 
 def function(f: Callable, *args: Any) -> Trace:
-    """A function of your own on arrays, each assignment and question of it a step: your convolution, say.
+    """A function of your own, each assignment, question, call and answer of it a step: your convolution, say.
 
-    Raises ValueError for more steps than anyone would walk through.
+    Lists and tensors become arrays, of their own number type; f works on copies.
+    Raises ValueError where there is no source to follow, or more steps or numbers than anyone would walk through.
     """
+    if not inspect.isroutine(f) and not hasattr(f, "__wrapped__"):
+        raise ValueError(f"trace.function follows a function written with def, got a {type(f).__name__}")
+    own = [a.detach().numpy() if isinstance(a, Tensor) else np.array(a) if isinstance(a, list) else a for a in args]
     recorder = Recorder(f.__name__)
-    own = [a.copy() if isinstance(a, np.ndarray) else _array(a) if isinstance(a, list | Tensor) else a for a in args]
-    recorder.run("forward", f, *own)
+    try:
+        recorder.run("forward", f, *(a.copy() if isinstance(a, np.ndarray) else a for a in own))
+    except Exception as error:
+        if recorder.steps and not recorder.refused:
+            error.add_note(f"the last steps before it: {'; '.join(step.places for step in recorder.steps[-3:])}")
+        raise
+    if not recorder.steps:
+        raise ValueError(
+            f"nothing in {f.__name__} could be followed: a lambda or a generator gives no steps; "
+            "write a function with def that assigns what it computes"
+        )
     return recorder.trace()
