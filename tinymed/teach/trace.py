@@ -11,7 +11,6 @@ gradients ∂L/∂x, ∂L/∂w, … as the arrays gx, gw, …. `t.final` has eve
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from tinymed.kernels import reference, reference_optim, reference_recurrent
 from tinymed.kernels.shapes import Pair, conv_shape, pool_shape
 from tinymed.teach import formulas
+from tinymed.teach.arguments import array, cotangent, pair, recurrent, scores, updates, vector
 from tinymed.teach.graph import backward
 from tinymed.teach.record import Recorder
 from tinymed.teach.steps import Trace
@@ -29,50 +29,6 @@ __all__ = [
     "adam", "article_rnn", "avg_pool2d", "backward", "conv2d", "cross_entropy", "function", "linear", "lstm", "matmul",
     "max_pool2d", "relu", "relu6", "rnn", "sgd", "sigmoid", "softmax",
 ]  # fmt: skip
-
-
-def _array(numbers: Any, ndim: int | None = None) -> np.ndarray:
-    """A float64 copy of its own, with axes of size 1 put in front until it has ndim.
-
-    Raises ValueError for no numbers, complex ones, too many axes, and rows of different lengths.
-    """
-    array = np.array(numbers.detach().numpy() if isinstance(numbers, Tensor) else numbers, order="C")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"a trace computes with real numbers, got {array.dtype} from {numbers!r:.60}")
-    if array.size == 0:
-        raise ValueError(f"there is nothing to step through in an empty array, of shape {array.shape}")
-    if ndim is not None and array.ndim > ndim:
-        raise ValueError(f"expected at most {ndim} axes, got shape {array.shape}")
-    array = array.astype(float)
-    return array if ndim is None else array.reshape((1,) * (ndim - array.ndim) + array.shape)
-
-
-def _vector(name: str, numbers: Any, size: int, of: str) -> np.ndarray:
-    """Numbers as a vector of that size; zeros for None."""
-    if numbers is None:
-        return np.zeros(size)
-    vector = np.atleast_1d(_array(numbers))
-    if vector.shape != (size,):
-        raise ValueError(f"{name} needs one number for each {of}, {size} in all; got shape {vector.shape}")
-    return vector
-
-
-def _cotangent(g: Any, y: np.ndarray) -> np.ndarray:
-    """g as an array of y's shape: one number stands for all of it, and axes of size 1 may be left out."""
-    g = _array(g)
-    if g.size == 1:
-        return np.full(y.shape, g.item())
-    wanted, given = (tuple(n for n in a.shape if n > 1) for a in (y, g))
-    if given != wanted:
-        shape = "x".join(map(str, wanted))
-        raise ValueError(f"g is ∂L/∂y and must have y's shape, {shape}, or be one number; got shape {g.shape}")
-    return g.reshape(y.shape)
-
-
-def _pair(value: Any) -> Pair:
-    """3 → (3, 3);  [1, 2] → (1, 2)"""
-    one = value if isinstance(value, tuple | list) else (value, value)
-    return tuple(map(operator.index, one))  # type: ignore[return-value]
 
 
 # ---------------------------------------------------------------- CNN (article 4.1)
@@ -92,14 +48,14 @@ def conv2d(
 
     Backwards: gx, gw, and gb where there is a b. Raises ValueError for shapes that do not fit.
     """
-    x, w = _array(x, 4), _array(w, 4)
-    b = None if b is None else _vector("b", b, len(w), "kernel")
-    pad = padding if isinstance(padding, str) else _pair(padding)
-    s = conv_shape(x.shape, w.shape, _pair(stride), pad, _pair(dilation), groups)
+    x, w = array(x, 4), array(w, 4)
+    b = None if b is None else vector("b", b, len(w), "kernel")
+    pad = padding if isinstance(padding, str) else pair(padding)
+    s = conv_shape(x.shape, w.shape, pair(stride), pad, pair(dilation), groups)
     recorder = Recorder("convolution")
     y = recorder.run("forward", reference.conv2d, x, w, b, s, formulas=formulas.CONV2D)
     if g is not None:
-        g = _cotangent(g, y)
+        g = cotangent(g, y)
         recorder.run("backward", reference.conv2d_input_grad, g, w, s, formulas=formulas.CONV2D)
         recorder.run("backward", reference.conv2d_weight_grad, x, g, s, formulas=formulas.CONV2D)
         if b is not None:
@@ -111,12 +67,12 @@ def max_pool2d(
     x: Any, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, g: Any = None
 ) -> Trace:
     """y = max of every window (article 4.1.2): x (N,C,H,W), (C,H,W) or (H,W); `where` holds which cell that was."""
-    x, size = _array(x, 4), _pair(kernel_size)
-    s = pool_shape("max_pool2d", x.shape, size, size if stride is None else _pair(stride), _pair(padding))
+    x, size = array(x, 4), pair(kernel_size)
+    s = pool_shape("max_pool2d", x.shape, size, size if stride is None else pair(stride), pair(padding))
     recorder = Recorder("max pooling")
     y, where = recorder.run("forward", reference.max_pool2d, x, s, formulas=formulas.MAX_POOL2D)
     if g is not None:
-        recorder.run("backward", reference.max_pool2d_grad, _cotangent(g, y), where, s, formulas=formulas.MAX_POOL2D)
+        recorder.run("backward", reference.max_pool2d_grad, cotangent(g, y), where, s, formulas=formulas.MAX_POOL2D)
     return recorder.trace()
 
 
@@ -124,25 +80,25 @@ def avg_pool2d(
     x: Any, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, g: Any = None
 ) -> Trace:
     """y = 1/k Σ of every window (article 4.1.2): x (N,C,H,W), (C,H,W) or (H,W); k counts padding, as PyTorch does."""
-    x, size = _array(x, 4), _pair(kernel_size)
-    s = pool_shape("avg_pool2d", x.shape, size, size if stride is None else _pair(stride), _pair(padding))
+    x, size = array(x, 4), pair(kernel_size)
+    s = pool_shape("avg_pool2d", x.shape, size, size if stride is None else pair(stride), pair(padding))
     count = np.full((1, 1), float(s.KH * s.KW))
     recorder = Recorder("average pooling")
     y = recorder.run("forward", reference.avg_pool2d, x, count, s, formulas=formulas.AVG_POOL2D)
     if g is not None:
-        recorder.run("backward", reference.avg_pool2d_grad, _cotangent(g, y), count, s, formulas=formulas.AVG_POOL2D)
+        recorder.run("backward", reference.avg_pool2d_grad, cotangent(g, y), count, s, formulas=formulas.AVG_POOL2D)
     return recorder.trace()
 
 
 def matmul(a: Any, b: Any, g: Any = None) -> Trace:
     """y[i,j] = Σ_k a[i,k]·b[k,j]: a (I,K), b (K,J). Backwards: ga = g·bᵀ and gb = aᵀ·g, by the same loops."""
-    a, b = _array(a, 2), _array(b, 2)
+    a, b = array(a, 2), array(b, 2)
     if a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul: a {a.shape} has {a.shape[1]} columns, b {b.shape} has {b.shape[0]} rows")
     recorder = Recorder("matrix product")
     y = recorder.run("forward", reference.matmul, a, b, formulas=formulas.MATMUL)
     if g is not None:
-        g = _cotangent(g, y)
+        g = cotangent(g, y)
         recorder.memory.look("g", g, given=True)
         recorder.run("backward", reference.matmul, g, b.T, formulas=formulas.MATMUL_GRAD_A, names={"y": "ga"})
         recorder.run("backward", reference.matmul, a.T, g, formulas=formulas.MATMUL_GRAD_B, names={"y": "gb"})
@@ -151,14 +107,14 @@ def matmul(a: Any, b: Any, g: Any = None) -> Trace:
 
 def linear(x: Any, w: Any, b: Any = None, g: Any = None) -> Trace:
     """y = W·x + b, the fully connected layer FC (article 3.1.2): x (N,I) or (I), w (O,I), b (O) or none"""
-    x, w = _array(x, 2), _array(w, 2)
-    b = _vector("b", b, len(w), "output")
+    x, w = array(x, 2), array(w, 2)
+    b = vector("b", b, len(w), "output")
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"linear: x {x.shape} needs w (O,{x.shape[1]}), got w {w.shape}")
     recorder = Recorder("fully connected layer")
     y = recorder.run("forward", reference.linear, x, w, b, formulas=formulas.LINEAR)
     if g is not None:
-        recorder.run("backward", reference.linear_grad, _cotangent(g, y), x, w, formulas=formulas.LINEAR)
+        recorder.run("backward", reference.linear_grad, cotangent(g, y), x, w, formulas=formulas.LINEAR)
     return recorder.trace()
 
 
@@ -181,33 +137,28 @@ def sigmoid(x: Any, g: Any = None) -> Trace:
 
 
 def _elementwise(title: str, f: Callable, slope: Callable, x: Any, g: Any) -> Trace:
-    x, recorder = _array(x), Recorder(title)
+    x, recorder = array(x), Recorder(title)
     x = np.atleast_1d(x)
     there, back = formulas.ACTIVATIONS[f.__name__]
     y = recorder.run("forward", reference.elementwise, f, x, formulas={"elementwise": {"y[at] = f(x[at])": there}})
     if g is not None:
         table = {"elementwise_grad": {"gx[at] = g[at] * slope(x[at])": back}}
-        recorder.run("backward", reference.elementwise_grad, slope, _cotangent(g, y), x, formulas=table)
+        recorder.run("backward", reference.elementwise_grad, slope, cotangent(g, y), x, formulas=table)
     return recorder.trace()
-
-
-def _scores(x: Any) -> np.ndarray:
-    """Scores of classes, (C) or (N,C), as the kernels have them: (N,C,1)"""
-    return _array(x, 2)[:, :, None].copy()
 
 
 def softmax(x: Any, g: Any = None) -> Trace:
     """y_c = e^x_c / Σ_k e^x_k over the classes of x (C) or (N,C)        (article 1.4.3, 3.1.2)"""
     recorder = Recorder("softmax")
-    y = recorder.run("forward", reference.softmax, _scores(x), False, formulas=formulas.SOFTMAX)
+    y = recorder.run("forward", reference.softmax, scores(x), False, formulas=formulas.SOFTMAX)
     if g is not None:
-        recorder.run("backward", reference.softmax_grad, _cotangent(g, y), y, False, formulas=formulas.SOFTMAX)
+        recorder.run("backward", reference.softmax_grad, cotangent(g, y), y, False, formulas=formulas.SOFTMAX)
     return recorder.trace()
 
 
 def cross_entropy(x: Any, target: Any, g: Any = None) -> Trace:
     """ℓ = −ln softmax(x)[t] for scores x (C) or (N,C) and a class or classes t. Raises IndexError for no such class."""
-    x = _scores(x)
+    x = scores(x)
     t = np.array(target).reshape(-1, 1)
     if t.dtype.kind not in "iu" or len(t) != len(x) or t.min() < 0 or t.max() >= x.shape[1]:
         raise IndexError(f"cross_entropy: expected {len(x)} class(es) from 0 to {x.shape[1] - 1}, got {target}")
@@ -216,7 +167,7 @@ def cross_entropy(x: Any, target: Any, g: Any = None) -> Trace:
     table, names = formulas.CROSS_ENTROPY, {"y": "log_p"}  # as the softmax inside is called by who called it
     loss, p = recorder.run("forward", reference.cross_entropy, x, t, w, formulas=table, names=names)
     if g is not None:
-        g = _cotangent(g, loss)
+        g = cotangent(g, loss)
         recorder.run("backward", reference.cross_entropy_grad, g, p, t, w, formulas=formulas.CROSS_ENTROPY)
     return recorder.trace()
 
@@ -232,7 +183,7 @@ def article_rnn(
     `carry` is what becomes of a state before it is used again: its example (4.2.3) rounds it.
     """
     recorder = Recorder("RNN, as the article writes it")
-    given = [np.atleast_1d(_array(v)) for v in (x, h0, W_h, b_h, W_y, b_y)]
+    given = [np.atleast_1d(array(v)) for v in (x, h0, W_h, b_h, W_y, b_y)]
     given[2], given[4] = np.atleast_2d(given[2]), np.atleast_2d(given[4])
     recorder.run("forward", reference.article_rnn, *given, reference.sigmoid, carry, formulas=formulas.ARTICLE_RNN)
     return recorder.trace()
@@ -254,12 +205,12 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f'rnn: nonlinearity is "tanh" or "relu", got {nonlinearity!r}')
-    x, given, states = _recurrent("rnn", 1, x, w_ih, w_hh, b_ih, b_hh, h0)
+    x, given, states = recurrent("rnn", 1, x, w_ih, w_hh, b_ih, b_hh, h0)
     recorder = Recorder("RNN")
     hs = recorder.run("forward", reference.rnn, x, *states, *given, nonlinearity, formulas=formulas.RNN)
     if g is not None:
         kept = x, *states, hs, given[0], given[1], nonlinearity
-        recorder.run("backward", reference.rnn_grad, _cotangent(g, hs), *kept, formulas=formulas.RNN)
+        recorder.run("backward", reference.rnn_grad, cotangent(g, hs), *kept, formulas=formulas.RNN)
     return recorder.trace()
 
 
@@ -271,55 +222,21 @@ def lstm(
     x (T,I) or (T,N,I), w_ih (4H,I), w_hh (4H,H), states hs and cs (T,N,H).
     Rows of the weights: H of each gate, in the order i, f, g, o. Backwards as in rnn.
     """
-    x, given, states = _recurrent("lstm", 4, x, w_ih, w_hh, b_ih, b_hh, h0, c0)
+    x, given, states = recurrent("lstm", 4, x, w_ih, w_hh, b_ih, b_hh, h0, c0)
     recorder = Recorder("LSTM")
     hs, cs, gates = recorder.run("forward", reference.lstm, x, *states, *given, formulas=formulas.LSTM)
     if g is not None:
         kept = x, *states, hs, cs, gates, given[0], given[1]
-        recorder.run("backward", reference_recurrent.lstm_grad, _cotangent(g, hs), None, *kept, formulas=formulas.LSTM)
+        recorder.run("backward", reference_recurrent.lstm_grad, cotangent(g, hs), None, *kept, formulas=formulas.LSTM)
     return recorder.trace()
-
-
-def _recurrent(name: str, k: int, x: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, *states: Any) -> tuple:
-    """x (T,N,I), weights and biases, states (N,H); what is missing is 0."""
-    x = _array(x)
-    if not 1 <= x.ndim <= 3:
-        raise ValueError(f"{name}: x must be (T,N,I), (T,I) or (T), got shape {x.shape}")
-    x = x[:, None].copy() if x.ndim == 2 else x.reshape(-1, 1, 1) if x.ndim == 1 else x
-    w_ih, w_hh = _array(w_ih, 2), _array(w_hh, 2)
-    (_, N, I), H = x.shape, w_hh.shape[1]
-    if w_ih.shape != (k * H, I) or w_hh.shape != (k * H, H):
-        raise ValueError(
-            f"{name}: for {I} input numbers and a state of {H}, w_ih must be {k * H}x{I} and w_hh {k * H}x{H}; "
-            f"got {w_ih.shape} and {w_hh.shape}"
-        )
-    biases = [_vector(b, given, k * H, "row of the weights") for b, given in (("b_ih", b_ih), ("b_hh", b_hh))]
-    begin = [np.zeros((N, H)) if s is None else _array(s, 2) for s in states]
-    for state in begin:
-        if state.shape != (N, H):
-            raise ValueError(f"{name}: the first state must be ({N},{H}), for {N} sample(s); got shape {state.shape}")
-    return x, (w_ih, w_hh, *biases), begin
 
 
 # ---------------------------------------------------------------- optimisers
 
 
-def _updates(p: Any, gradients: Any) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The parameters, and one gradient of their shape for each step."""
-    p, several = np.atleast_1d(_array(p)), np.atleast_1d(_array(gradients))
-    if several.ndim == 1:  # a number for each step
-        several = several.reshape(-1, *[1] * p.ndim)
-    try:
-        return p, [np.broadcast_to(g, p.shape).copy() for g in several]
-    except ValueError:
-        raise ValueError(
-            f"gradients are one of p's shape {p.shape} for each step, or one number for each; got shape {several.shape}"
-        ) from None
-
-
 def sgd(p: Any, gradients: Any, lr: float = 0.1, momentum: float = 0.0) -> Trace:
-    """b ← μ·b + g, p ← p − η·b, once for each of the gradients (T, then p's shape)"""
-    p, several = _updates(p, gradients)
+    """b ← μ·b + g, p ← p − η·b, once for each of the gradients (T, then p's shape); lr large enough to see the step"""
+    p, several = updates(p, gradients)
     b, recorder = np.zeros_like(p) if momentum else None, Recorder("SGD")
     step = reference_optim.sgd_step.__wrapped__  # type: ignore[attr-defined]
     for k, g in enumerate(several):
@@ -331,7 +248,7 @@ def adam(
     p: Any, gradients: Any, lr: float = 0.1, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
 ) -> Trace:
     """Adam's step (Kingma and Ba 2015), once for each of the gradients (T, then p's shape)"""
-    p, several = _updates(p, gradients)
+    p, several = updates(p, gradients)
     m, v, recorder = np.zeros_like(p), np.zeros_like(p), Recorder("Adam")
     step = reference_optim.adam_step.__wrapped__  # type: ignore[attr-defined]
     for k, g in enumerate(several, 1):
