@@ -125,7 +125,7 @@ assert np.allclose(h[0], reference.sigmoid(0 + 1 + 1 + 1))
 #
 # A row of $W_h$ times $[h, x]$ is a sum over the state's numbers plus a sum over the input's. So the article's matrix
 # is PyTorch's two, side by side, state first: $W_h = [W_{hh} \,|\, W_{ih}]$. Of the two biases only the sum matters;
-# there are two because the library for NVIDIA's cards keeps two.
+# there are two because cuDNN, the library for NVIDIA's cards, keeps two.
 
 # %%
 W_h = np.array([[1, -1, 0, 2, 0], [0, 1, 1, 0, -1], [1, 0, -1, 1, 1]]) / 4  # H = 3, I = 2
@@ -177,7 +177,8 @@ swap
 # ## Unrolled in time
 #
 # The loop is a feed-forward network with $T$ layers that share their weights. Drawn out, it has two kinds of arrows
-# into the state, and each $h_t$ has two arrows out of it. Follow them backwards in the right-hand picture.
+# into the state, and each $h_t$ has two arrows out of it, but for those at the two ends of the drawing. Follow them
+# backwards in the right-hand picture.
 
 
 # %%
@@ -272,19 +273,24 @@ assert parts == [0, 2, 3]
 assert sum(parts) == 5
 
 # %% [markdown]
-# The first step gives 0, for there $w$ multiplies $h_0 = 0$. The hand-written `rnn_grad` and the autograd of `tinymed`
-# must agree on everything, and both with differences of the loss:
+# The first step gives 0, for there $w$ multiplies $h_0 = 0$. Now the whole: the hand-written backward must agree with
+# differences of the loss, and with what autograd finds for the formula written in elementary operations:
 
 # %%
 tinymed.manual_seed(0)
 sizes = {"x": (5, 2, 3), "h0": (2, 4), "w_ih": (4, 3), "w_hh": (4, 4), "b_ih": (4,), "b_hh": (4,)}
 inputs = {name: tinymed.randn(*size, dtype="float64", requires_grad=True) for name, size in sizes.items()}
-assert tinymed.gradcheck(lambda *tensors: recurrent.rnn(*tensors), tuple(inputs.values()))
-recurrent.rnn(**inputs).sum().backward()
-loops = trace.rnn(*(inputs[name] for name in ("x", "w_ih", "w_hh", "b_ih", "b_hh", "h0")), g=1)
+assert tinymed.gradcheck(recurrent.rnn, tuple(inputs.values()))
+x, h, w_ih, w_hh, b_ih, b_hh = inputs.values()
+total = 0.0
+for x_t in x:
+    h = (x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh).tanh()
+    total = total + h.sum()
+total.backward()
+loops = trace.rnn(x, w_ih, w_hh, b_ih, b_hh, inputs["h0"], g=1)
 for name in ("x", "h0", "w_ih", "w_hh"):
     assert np.allclose(loops.final[f"g{name}"], inputs[name].grad.numpy())
-print("autograd, the loops and the differences agree")
+print("the loops, autograd and the differences agree")
 
 # %% [markdown]
 # ## Several layers, both directions
@@ -325,6 +331,7 @@ far = abs(whole.grad.numpy()[:, 0, 0])
 cut = abs(np.concatenate([np.zeros((4, 1, 1)) if c.grad is None else c.grad.numpy() for c in chunks])[:, 0, 0])
 assert (cut[:8] == 0).all()
 assert np.allclose(cut[8:], far[8:], atol=1e-6)
+assert far[0] < far[-1] / 100
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 steps = np.arange(1, 13)
@@ -470,7 +477,7 @@ check("rnn_output", rnn_output)
 
 # %% [markdown]
 # > **Exercise 7.3.** Write the RNN forward, with tanh: `x` (T,N,I), `h0` (N,H), `w_ih` (H,I), `w_hh` (H,H), `b` (H,) →
-# > every state, (T,N,H). One loop, over time, is enough.
+# > every state, one array (T,N,H). One loop, over time, is enough.
 
 
 # %% tags=["exercise"]
@@ -544,8 +551,10 @@ check("rnn_truncated_gradient", truncated_gradient)
 # %% [markdown]
 # <details><summary>An answer to the question</summary>
 #
-# What is cut off carries the factor $w^k$ and higher powers. For $|w| < 1$ it is small and falls fast; at $|w| = 1$
-# every step counts alike; beyond, the part cut off is the larger one.
+# The step that lies $j$ before the last contributes $w^j h_{T-1-j}$. For $|w| < 1$ that falls like $w^j$: a small $k$
+# is enough. For $|w| > 1$ the early states are small by the same power by which the factor is large: with $w = 2$ and
+# all $x = 1$ the term is $2^{T-1} - 2^j$, nearly the same for most steps, so $k$ steps give about $k / T$ of the whole.
+# With $w = 1$ it is $T - 1 - j$: the last steps count most.
 #
 # </details>
 #

@@ -83,7 +83,7 @@ t
 # %%
 W = np.array([[0.5, 4.0], [0.0, 0.5]])
 for k in (1, 2, 5, 20):
-    print(f"k = {k:>2}: ‖W^k‖ = {np.linalg.norm(np.linalg.matrix_power(W, k), 2):.4f}   ρ^k = {0.5**k:.4f}")
+    print(f"k = {k:>2}: ‖W^k‖ = {np.linalg.norm(np.linalg.matrix_power(W, k), 2):.1e}   ρ^k = {0.5**k:.1e}")
 assert np.linalg.norm(W, 2) > 4
 assert np.linalg.norm(np.linalg.matrix_power(W, 20), 2) < 0.01
 
@@ -98,8 +98,8 @@ assert np.linalg.norm(np.linalg.matrix_power(W, 20), 2) < 0.01
 # ## The slope of the activation
 #
 # $\sigma' = \sigma (1 - \sigma)$ is largest at $\sigma = 1/2$: at most $1/4$. So every sigmoid on the way costs a
-# factor of four at least. That is why `nn.RNN` has tanh, whose slope reaches 1, and not the sigmoid of the article's
-# example.
+# factor of four at least. That is one reason for tanh in `nn.RNN`, whose slope reaches 1, and not the sigmoid of the
+# article's example.
 
 # %%
 a = np.linspace(-6, 6, 241)
@@ -186,8 +186,8 @@ assert max(norms["sigmoid", r][-1] for r in RADII) < 1e-12
 # - At $r = 1$, and still at 1.1, tanh and ReLU vanish as well, because some slopes are below 1 (for ReLU: 0 wherever
 #   a unit is off).
 # - Tanh explodes at 1.5 and 2, but far slower than $r^k$: large states saturate it, and the slopes fall.
-# - ReLU at $r = 1.5$ hovers. Where a share $p$ of the units is on, a step passes about $r \sqrt{p}$, not $r$. With
-#   half of them on the border would be at $r = \sqrt{2}$; you will meet that number again below.
+# - ReLU at $r = 1.5$ hovers, in this draw. Where a share $p$ of the units is on, a step passes about $r \sqrt{p}$, not
+#   $r$. With half of them on the border would be at $r = \sqrt{2}$; you will meet that number again below.
 # - With the sigmoid everything vanishes, at $r = 2$ too: the bound is $(2 / 4)^{40}$.
 #
 # Only a narrow band of $r$ carries a gradient over 40 steps. How does PyTorch start? It draws weights from
@@ -289,8 +289,9 @@ print(inspect.getsource(nn.utils.clip_grad_norm_))
 
 # %% [markdown]
 # A network of one unit is enough to see a cliff: $h_t = \tanh(w h_{t-1} + b)$, $h_0 = 0.5$, 20 steps, and
-# $L = (h_{20} - 0.6)^2$. On one side of a border in the plane of $(w, b)$ the state ends near $+1$, on the other near
-# $-1$; between them the loss falls like a wall. Gradient descent starts at the cross, with and without clipping.
+# $L = (h_{20} - 0.6)^2$. On one side of a border in the plane of $(w, b)$ (for $w$ well above 1) the state ends near
+# $+1$, on the other near $-1$; between them the loss falls like a wall. Gradient descent starts at the cross, with and
+# without clipping.
 
 
 # %%
@@ -347,19 +348,21 @@ plt.show()
 assert paths["without clipping"][1].max() > 20
 assert paths["without clipping"][2] > 0.1
 assert paths["clipped to norm 1"][2] < 0.01
+assert np.linalg.norm(np.diff(paths["clipped to norm 1"][0], axis=0), axis=1).max() < 0.05 * 1.001
 
 # %% [markdown]
 # Without clipping one gradient at the wall throws the weights far out onto a plateau, where the unit is saturated, the
-# gradient is next to 0, and nothing brings them back: exploding, then vanishing. With clipping the step at the wall is
-# as long as any other. Two things to remember: clip the norm of *all* gradients together (clipping number by number
-# changes the direction), and clip after `backward`, before `step`. Clipping does nothing for gradients that vanish:
-# what is not there cannot be scaled.
+# gradient is next to 0, and nothing brings them back: exploding, then vanishing. With clipping no step is
+# longer than $0.05 \cdot 1$. Two things to remember: clip the norm of *all* gradients together (clipping number by
+# number changes the direction), and clip after `backward`, before `step`. Clipping does nothing for gradients that
+# vanish: what is not there cannot be scaled.
 #
 # ## What helps where gradients vanish
 #
 # - *Initialisation*: orthogonal $W_{hh}$, He or Xavier weights; measured above.
 # - *Normalisation* (`nn.BatchNorm2d`, `nn.LayerNorm`): bring every layer's spread back to 1, whatever the weights are.
-# - *Residual connections*, $h + f(h)$: the Jacobian is $I + \partial f / \partial h$; the 1 is a road without weights.
+# - *Residual connections*, $h + f(h)$: the Jacobian is $I + \partial f / \partial h$; the $I$ is a road without
+#   weights.
 # - *Gates*: the LSTM's memory has such a road through time, and learns how open it is. That is lesson 09.
 #
 # ## Gradients of a trained RNN
@@ -414,10 +417,10 @@ assert after[1] > before[1] + 0.1
 # %% [markdown]
 # Across the delay the fresh network passes on a few hundredths. That was enough to start from: Adam divides by the
 # gradient's size, so a small gradient still makes a full step, as long as the larger ones beside it do not drown it.
-# Training then opens its own road, to a radius near 1. Over a delay of 50 there would be nothing to start from:
+# Training then opens its own road, to a radius near 1. Over a delay of 50 next to nothing is left to start from:
 
 # %%
-print(f"{before[1]:.2f} to the power of 8: {before[1] ** 8:.3f}; of 50: {before[1] ** 50:.0e}")
+print(f"fresh, over {DELAY} steps: {before[0][DELAY]:.3f}; over 50, at its radius, about {before[1] ** 50:.0e}")
 assert 0.01 < before[0][DELAY] < 0.1
 assert before[1] ** 50 < 1e-10
 
@@ -493,8 +496,8 @@ def largest_stretch(W, v, steps):
 check("largest_stretch", largest_stretch)
 
 # %% [markdown]
-# > **Exercise 8.4.** Write `gradient_bound(W, max_slope, steps)`: a number that $\|\partial h_T / \partial h_{T-k}\|_2$
-# > cannot exceed, for $k$ = `steps`, whatever the inputs. You may use `np.linalg.norm(W, 2)`.
+# > **Exercise 8.4.** Write `gradient_bound(W, max_slope, steps)`: the bound of this lesson on
+# > $\|\partial h_T / \partial h_{T-k}\|_2$ for $k$ = `steps`, exactly. You may use `np.linalg.norm(W, 2)`.
 
 
 # %% tags=["exercise"]

@@ -33,7 +33,7 @@ from tinymed.keras import layers
 from tinymed.teach import check, trace
 from tinymed.training import article_cnn, evaluate, fit, load_metadata, load_weights, metrics, predict, save_weights
 
-EPOCHS, SEEDS = 10, 4  # the article's 10 epochs; more seeds tell more
+EPOCHS, SEEDS = 10, 3  # the article's 10 epochs; more seeds tell more
 LOSS = "binary_cross_entropy_with_logits"
 
 # %% [markdown]
@@ -346,12 +346,12 @@ assert np.isclose(above, metrics.auc(p_val, val_y))
 # %% [markdown]
 # ## A threshold is chosen, on validation
 #
-# 0.5 is nobody's choice. Missing a cancer and a false alarm do not cost the same. Say that 9 of 10 malignant ones must
-# be found: take the highest threshold that does it, on the *validation* set. Then open the test set.
+# 0.5 is nobody's choice. Missing a cancer and a false alarm do not cost the same. Say that no malignant picture of the
+# *validation* set may be missed: take the highest threshold that misses none, then open the test set.
 
 # %%
 false_alarms, found, thresholds = metrics.roc_curve(p_val, val_y, positive=MALIGNANT)
-k = int(np.argmax(found >= 0.9))  # the first, so the highest threshold
+k = int(np.argmax(found >= 1))  # the highest threshold at which all are found
 threshold = float(np.nextafter(thresholds[k], 0))  # metrics ask for "above", the curve for "at least"
 p_test = predict(network, (test_x, test_y), loss=LOSS)[:, 0]
 print(f"threshold {threshold:.3f}, at which {found[k]:.0%} are found on validation\n")
@@ -360,13 +360,14 @@ for name, at in (("at 0.5", 0.5), ("as chosen", threshold)):
     se, sp = (m(p_test, test_y, at, positive=MALIGNANT) for m in (metrics.sensitivity, metrics.specificity))
     matrix = metrics.confusion_matrix(p_test, test_y, at, positive=MALIGNANT)
     print(f"{name:<18} {se:>11.1%} {sp:>12.1%} {np.trace(matrix) / matrix.sum():>9.1%}")
-assert metrics.sensitivity(p_val, val_y, threshold, positive=MALIGNANT) >= 0.9
+assert metrics.sensitivity(p_val, val_y, threshold, positive=MALIGNANT) == 1
+assert not real or np.trace(matrix) / matrix.sum() < metrics.majority_share(test_y)
 
 # %% [markdown]
-# If the accuracy falls, even below the stone's: is it the worse test? Only if missing a cancer and a false alarm cost
-# the same. And the sensitivity on the test set need not be 90 %: the threshold was made for 21 malignant pictures, and
-# meets 42 others. **The wrong way** is to choose it on the test set. That always "reaches" 90 %, and promises what no
-# new patient will get.
+# If the accuracy falls (on the real pictures below the stone's): is it the worse test? Only if missing a cancer and a
+# false alarm cost the same. And all 21 were found on validation, but of the 42 others? 21 of 21 leaves room (Wilson's
+# interval, below, begins at 85 %), and a threshold fitted to these 21 flatters itself besides. **The wrong way** is to
+# choose it on the test set: that always keeps its promise, and promises what no new patient will get.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
@@ -415,6 +416,7 @@ low, high = wilson(tp, tp + fn)
 print(f"sensitivity {tp}/{tp + fn} = {tp / (tp + fn):.1%}, 95 % interval {low:.1%} to {high:.1%}")
 print("if it were 38/42 = 90.5 %: {:.1%} to {:.1%}".format(*wilson(38, 42)))
 assert tp + fn == 42
+assert round(wilson(21, 21)[0], 2) == 0.85
 assert np.allclose(wilson(38, 42), (0.779, 0.962), atol=1e-3)
 
 # %% [markdown]
@@ -568,11 +570,12 @@ for name, picture in new.items():
         f"{name:<27} score for malignant {score:.3f}  {'above' if score > kept['threshold'] else 'below'} the threshold"
     )
 print("\nThis is NOT a clinical device, and these are no diagnoses.")
-assert all(0 <= score <= 1 for score in answers)
+assert answers[1] < 0.05
 
 # %% [markdown]
-# It answers everything. Nothing in the network says "this is no breast": softmax and $\sigma$ share out 1 among the
-# classes that there are. That a number between 0 and 1 comes out does not make it a probability of anything.
+# It answers everything, and the noise without a doubt. Nothing in the network says "this is no breast": softmax and
+# $\sigma$ share out 1 among the classes that there are. That a number between 0 and 1 comes out does not make it a
+# probability of anything.
 #
 # ## In full
 #
@@ -695,6 +698,11 @@ check("choose_threshold", choose_threshold)
 #
 # The largest of 30 numbers is above their mean, though all stones are alike. Choosing is learning: choose on
 # validation, and open the test set for the one you chose.
+#
+# ```python
+# shares = ((rng.random((30, 156)) < 0.73) == (test_y == 1)).mean(1)
+# print(f"mean {shares.mean():.3f}, largest {shares.max():.3f}")
+# ```
 #
 # </details>
 #

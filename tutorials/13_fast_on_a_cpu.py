@@ -3,9 +3,10 @@
 #
 # *Article 8.2 · 90 minutes · `kernels/numpy_backend.py`, `kernels/numba_tile.py`, `kernels/numba_conv.py`*
 #
-# Lesson 01's loops are right, and slow. Here the same convolution is made fast in steps, and each step is timed on
-# *your* machine: no figure of speed is printed in this text, all are measured as it runs. After this lesson you can
-# say what a kernel costs before you write it, and which limit of the machine it will meet.
+# Lesson 01's loops are right, and slow. Here the same convolution is made fast in two ways, by NumPy (steps 2, 3) and
+# by loops of our own (4 to 6), and each step is timed on *your* machine: no figure of speed is printed in this text,
+# all are measured as it runs. After this lesson you can say what a kernel costs before you write it, and which limit of
+# the machine it will meet.
 
 # %%
 import inspect
@@ -167,10 +168,10 @@ assert np.allclose(y[:1], want, atol=1e-3)
 # %% [markdown]
 # ## Step 5: turn the loops round
 #
-# Same products, same compiler, another order. In step 4 the innermost loop is over 3 taps, and every product waits
-# for the sum before it. Now the innermost loop runs along a row of $y$: neighbours in memory, and sums that do not
-# wait for each other, so one instruction can work on 4, 8 or 16 of them (SIMD). And each $(n, o)$ is a *task* of its
-# own: `prange` hands tasks to threads.
+# Same products, same compiler, another order. In step 4 the innermost loop is over 3 taps, and every addition waits for
+# the one before it: the compiler may not change the order of a floating sum. Now the innermost loop runs along a row of
+# $y$: neighbours in memory, and sums that do not wait for each other, so one instruction can work on 4, 8 or 16 of them
+# (SIMD). And each $(n, o)$ is a *task* of its own: `prange` hands tasks to threads.
 
 
 # %%
@@ -200,10 +201,11 @@ print(f"first call {first['row by row']:.2f} s, with compiling; then {seconds(la
 # %% [markdown]
 # ## Step 6: keep the sums in registers
 #
-# Step 5 still loads $x$, loads $y$ and stores $y$ for each multiply-add. A core can do about as many multiply-adds as
-# loads in one cycle, so the loads and stores are what it waits for. The cure is the idea behind every fast matrix
-# product, on CPUs and GPUs alike: hold a *tile* of sums in registers, $R$ rows by $V$ vectors, and in each step of
-# $k$ load $R$ weights and $V$ vectors of $x$ for $R \cdot V$ multiply-adds:
+# A *register* is one of the few places inside a core that it computes with; the *caches* are small memories between it
+# and the main one, the first the nearest. Step 5 still loads $x$, loads $y$ and stores $y$ for each multiply-add. A
+# core can do about as many multiply-adds as loads in one cycle, so the loads and stores are what it waits for. The cure
+# is the idea behind every fast matrix product, on CPUs and GPUs alike: hold a *tile* of sums in registers, $R$ rows by
+# $V$ vectors, and in each step of $k$ load $R$ weights and $V$ vectors of $x$ for $R \cdot V$ multiply-adds:
 #
 # $$ \frac{\text{loads}}{\text{multiply-adds}} = \frac{R + V}{R \cdot V},
 #    \qquad R \cdot V + V + 1 \le \text{registers} $$
@@ -224,7 +226,9 @@ print(f"on this machine: {numba_tile.ROWS} rows x {numba_tile.VECTORS} vectors o
 
 # %% [markdown]
 # Anything well below 1 will do: then the multiply-adds are what takes time, and there is no more to gain. 8 rows also
-# divide the usual numbers of channels, where 5 would leave some over.
+# divide the usual numbers of channels, where 5 would leave some over. There is a second reason for a tile: a
+# multiply-add takes about 4 cycles, and a core starts up to two in each. So at least 8 sums that do not wait for each
+# other must be under way; 4x3 has 12.
 #
 # `numba_tile.py` writes this as LLVM code, since no loop in Python can say "keep it in a register". This is its inner
 # step, `splat` being one number in all lanes of a register and `fma` a multiply-add of registers:
@@ -238,26 +242,7 @@ print("\n".join(line[12:] for line in lines[start : end + 1]))
 # ## By hand: the convolution without its matrix
 #
 # In that step, row $k$ of the second factor begins at `offsets[k]`, *anywhere*. That small freedom makes the product a
-# convolution without im2col. Take the article's example (4.1.3), 1…9 and the 2x2 identity, and let the image be flat.
-# The four taps begin 0, 1, 3 and 4 places on:
-#
-# $$ y_p = \sum_k w_k \cdot x_{\text{offset}_k + p}
-#        = 1 \cdot x_p + 0 \cdot x_{p+1} + 0 \cdot x_{p+3} + 1 \cdot x_{p+4} $$
-#
-# Write down $y_0 \dots y_4$ before you run the cell. What is $y_2$?
-
-# %%
-image, kernel = np.arange(1.0, 10), np.array([1.0, 0, 0, 1])
-offsets, flat = (0, 1, 3, 4), np.zeros(5)
-numba_tile._plain_tile(kernel, 0, 4, 1, image, 0, offsets, 0, 4, flat, 0, 5, 1, 5, False)  # what tile does, in NumPy
-print(flat)
-assert flat.tolist() == [6, 8, 10, 12, 14]
-
-# %% [markdown]
-# 6, 8, 12, 14 are the convolution. The 10 is $x_2 + x_6 = 3 + 7$: a window that begins at the end of a row and goes on
-# in the next. It is computed and thrown away: $KW - 1$ numbers for each row, against a matrix that is never built.
-#
-# Here is the tile as loops, to step through: `sums` is what the registers hold.
+# convolution without im2col. The tile as loops, `sums` being what the registers hold:
 
 
 # %%
@@ -270,7 +255,28 @@ def tile(w, x, offsets, cols):
     return sums
 
 
-two = np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])  # two kernels: two rows of the tile
+# %% [markdown]
+# Take the article's example (4.1.3), 1…9 and the 2x2 identity, and let the image be flat. The four taps begin 0, 1, 3
+# and 4 places on:
+#
+# $$ y_p = \sum_k w_k \cdot x_{\text{offset}_k + p}
+#        = 1 \cdot x_p + 0 \cdot x_{p+1} + 0 \cdot x_{p+3} + 1 \cdot x_{p+4} $$
+#
+# Write down $y_0 \dots y_4$ before you run the cell. What is $y_2$?
+
+# %%
+image, kernel, offsets = np.arange(1.0, 10), np.array([1.0, 0, 0, 1]), (0, 1, 3, 4)
+flat = tile(kernel[None], image, offsets, 5)[0]
+print(flat)
+assert flat.tolist() == [6, 8, 10, 12, 14]
+
+# %% [markdown]
+# 6, 8, 12, 14 are the convolution. The 10 is $x_2 + x_6 = 3 + 7$: a window that begins at the end of a row and goes on
+# in the next. It is computed and thrown away: $KW - 1$ numbers for each row but the last, against a matrix that is
+# never built. To step through, with two kernels:
+
+# %%
+two = np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])  # two rows of the tile
 t = trace.function(tile, two, image, offsets, 5)
 t.show(3)
 assert t.final["sums"][0].tolist() == [6, 8, 10, 12, 14]
@@ -292,8 +298,7 @@ t
 # %%
 g = np.zeros(4 + 9)  # 4 zeros in front, since offsets go back 4 places
 g[4:9] = [1, 1, 0, 1, 1]
-gx = np.zeros(9)
-numba_tile._plain_tile(kernel, 0, 4, 1, g, 4, tuple(-o for o in offsets), 0, 4, gx, 0, 9, 1, 9, False)
+gx = tile(kernel[None], g, tuple(4 - o for o in offsets), 9)[0]
 print(gx.reshape(3, 3))
 leaf = tinymed.tensor(image.reshape(1, 1, 3, 3), requires_grad=True)
 with tinymed.use_backend("numpy"):
@@ -336,6 +341,7 @@ print(f"{'one thread':<22} ns a multiply-add   GFLOP/s   times as fast as the lo
 for name, each in took.items():
     print(f"{name:<22} {each * 1e9:17.4f} {2e-9 / each:9.2f} {took['1 loops'] / each:14,.0f}")
 assert took["6 tile in registers"] < took["4 compiled loops"] < took["1 loops"]
+assert took["3 im2col"] < took["4 compiled loops"]
 
 # %%
 fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
@@ -348,6 +354,10 @@ ax.margins(x=0.15)
 plt.show()
 
 # %% [markdown]
+# Compiling alone does not beat BLAS: look at 4 beside 3. Step 5's rows have only 11 numbers, fewer than one register of
+# 16 holds; on an image of 66x66 the same code gains several times more (try it). Step 6 fills its registers whatever
+# the width.
+#
 # ## Threads
 #
 # A loop may be shared out if **no two tasks write the same place**. In `row_by_row` a task owns $y_{n,o}$ whole. It
@@ -425,10 +435,11 @@ for k, walk in zip(strides, walks):
 assert walks[strides.index(16)] > 2 * walks[0] / 16
 
 # %% [markdown]
-# Up to a stride of 16 no line is left out: most of what is fetched is thrown away. That is why the last loop of
-# `row_by_row` runs over $j$, the axis whose neighbours are neighbours in memory. In
-# N,C,H,W that is the column; channels-last, N,H,W,C, is better where a core needs all channels of a pixel at once, as
-# GPUs do (lesson 14).
+# Up to a stride of 16 no line is left out: most of what is fetched is thrown away. It is not quite flat, for the
+# additions cost too. Beyond 16 lines are left out; where the time falls more slowly than their number, the processor
+# has also fetched neighbours that nobody asked for. That is why the last loop of `row_by_row` runs over $j$, the axis
+# whose neighbours are neighbours in memory. In N,C,H,W that is the column; channels-last, N,H,W,C, is better where a
+# core needs all channels of a pixel at once, as GPUs do (lesson 14).
 #
 # ## Fusion: bytes that never move
 #
@@ -611,13 +622,13 @@ check("conv2d_im2col", my_conv2d)
 ranking = race("conv2d", windows_at_once, seconds=0.1)  # put my_conv2d here
 assert dict(ranking)["yours"] < dict(ranking)["reference"]
 assert 2 * 4 * 14 * 14 * 3 * 3 * 3 == 42_336
+print(f"42,336 multiply-adds: {42_336 * took['6 tile in registers'] * 1e6:.1f} µs by the table's tile")
 
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# 2 pictures of 3 channels and 16x16 with 4 kernels are 42,336 multiply-adds, a few microseconds of work. Then what
-# counts is what a call costs before it computes: arguments checked, memory found, threads woken. Fast kernels are for
-# large work.
+# 2 pictures of 3 channels and 16x16 with 4 kernels are as little work as the last line above says. Then what counts is
+# what a call costs before it computes: arguments checked, memory found, threads woken. Fast kernels are for large work.
 #
 # </details>
 #
@@ -644,6 +655,12 @@ check("max_pool2d_by_reshape", my_max_pool2d)
 # <details><summary>A hint</summary>
 #
 # By hand: the 3x3 image gave 5 numbers for 4. After the last row nothing is thrown away.
+#
+# </details>
+#
+# <details><summary>An answer to the question</summary>
+#
+# Nothing for $KW = 1$, or a single row; it hurts where rows are short against $KW - 1$.
 #
 # </details>
 

@@ -59,8 +59,15 @@ def source(name, step):
 # Note the swap that trips everybody once: `x` is the *column*, `y` the *row*. Blocks of 4x2 threads over 4 rows and 8
 # columns: which thread has row 3, column 5? Block (1, 1), thread (1, 1):
 
+
 # %%
-assert (1 * 2 + 1, 1 * 4 + 1) == (3, 5)
+def place(block, thread, dim):
+    """Of a thread along one axis: from the x's its column, from the y's its row."""
+    return block * dim + thread
+
+
+print(f"block (1, 1) of 4x2 threads, thread (1, 1): row {place(1, 1, 2)}, column {place(1, 1, 4)}")
+assert (place(1, 1, 2), place(1, 1, 4)) == (3, 5)
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 rows, cols = np.mgrid[0:4, 0:8]
 ax.imshow((rows // 2 + cols // 4) % 2, cmap="Blues", vmin=-0.6, vmax=3)
@@ -78,7 +85,11 @@ plt.show()
 # ## Step 1: a thread for each number
 #
 # The ladder climbs from here to tensor cores with one product of matrices, $C_{m,n} = \sum_k A_{m,k} B_{k,n}$, since a
-# convolution is one too (lesson 13). Each step is a kernel of its own in `ladder_matmul.cu`, and tells its reason:
+# convolution is one too (lesson 13). Each step is a kernel of its own in `ladder_matmul.cu`, and tells its reason.
+#
+# CUDA is NVIDIA's C++ for kernels. `__global__` marks a kernel, `float*` an array in the card's memory, `__shared__`
+# one in the block's shared memory, `c ? a : b` is Python's `a if c else b`; a matrix is flat, so $A_{m,k}$ is
+# `A[m * K + k]`. ⌈x⌉ rounds up. (cuBLAS and cuDNN, below, are NVIDIA's own libraries for products and convolutions.)
 
 # %%
 print(source("matmul", 1))
@@ -307,6 +318,8 @@ print("for a multiply-add   numbers from memory   loads from shared memory")
 for name, (side, numbers, served, each) in steps.items():
     print(f"{name:<20} {2 / side:19.4f} {numbers / served / each:26.4f}")
 assert steps["5 tensor cores"][1] / steps["5 tensor cores"][2] == 3 / 32
+assert all(f"⌈N/{side}⌉" in source("matmul", step) for step, side in {2: 32, 3: 64, 4: 128, 5: 64}.items())
+assert all(f"float sum[{R}][{R}]" in source("matmul", step) for step, R in {3: 4, 4: 8}.items())
 
 # %% [markdown]
 # The steps above them, 6 and 7, are the engine's own kernels. They fetch no less: they fetch *while* they multiply, so
@@ -352,8 +365,9 @@ assert [sectors(a) for a in cases.values()] == [4, 5, 8, 32, 1]
 #
 # ## Banks: the same question for shared memory
 #
-# Shared memory is 32 *banks*; word $i$ lives in bank $i \bmod 32$, and each bank serves one word at a time. If a warp
-# asks one bank for two different words, it takes two turns. (The same word for many lanes is one.)
+# Shared memory is 32 *banks*; word $i$ (a word is 4 bytes, one float32) lives in bank $i \bmod 32$, and each bank
+# serves one word at a time. If a warp asks one bank for two different words, it takes two turns. (The same word for
+# many lanes is one.)
 
 
 # %%
@@ -373,6 +387,8 @@ for name, (plain, padded, words) in accesses.items():
     print(f"{name:<32} {plain} numbers a row: {turns(words(plain))} turns; {padded}: {turns(words(padded))}")
 assert [turns(words(p)) for _, p, words in accesses.values()] == [1, 1, 1]
 assert [turns(words(p)) for p, _, words in accesses.values()] == [8, 4, 4]
+assert "b[64][17]" in source("conv", 3)
+assert "a[64][16 + 4], b[16][64 + 8]" in source("matmul", 5)
 
 # %% [markdown]
 # That is what the odd `[64][17]`, `16 + 4` and `64 + 8` in the sources are for: a few numbers that nobody uses move
@@ -656,6 +672,12 @@ check("bank_padding", my_padding)
 # > **Exercise 14.5.** What can a product of matrices (M,K) · (K,N) in float32 reach at most, in flops a second, on a
 # > card with that `peak` (flops a second) and `bandwidth` (bytes a second)? Each number is moved once. Then: for
 # > which M = N = K does the H100 of the data sheet reach its float32 roof?
+#
+# <details><summary>An answer to the question</summary>
+#
+# $I = 2n^3 / (12n^2) = n/6$, and it takes $67/3.35 = 20$ flops a byte: from $n = 120$ on.
+#
+# </details>
 
 
 # %% tags=["exercise"]

@@ -46,8 +46,9 @@ from tinymed.training import article_cnn
 # %% [markdown]
 # ## 手算
 #
-# 一幅 5x5 的图片，亮的组织里有一个暗的肿块；一个 2x2 的卷积核，找的是“左亮右暗”；两个类别。运行单元格之前，
-# 先在纸上一步步做完。ReLU6 在哪里截断？
+# 一幅 5x5 的图片，亮的组织里有一个暗的肿块（超声图像就是这样；文章用的乳腺 X 线影像里，肿块是亮的）；一个 2x2
+# 的卷积核，找的是“左亮右暗”；两个类别。运行单元格之前，先在纸上一步步做完（全连接层的权重和偏置项在单元格的头几行）。
+# ReLU6 在哪里截断？
 
 # %%
 picture = np.array(
@@ -120,9 +121,9 @@ t
 # 在得分处，说出的减去真实的，是 $(0.2689, -0.2689)$（第 05 课）。穿过全连接层的权重，到了池化后的四个数，就是
 # $0.2689 \cdot (1, -1, -2, -1)$。问：这四个里有几个到得了卷积核？
 #
-# 一个。第一个窗口的胜者是 8，被截成了 6：它落在 ReLU6 的平坦处，斜率为 0。第二个和第四个窗口的最大值是 0：
-# 那是另一头的平坦处。只有第三个窗口，最大值是 4，把它的 $-2 \cdot 0.2689$ 传了下去，
-# 传给这个 4 所来自的那一小块图片，$\begin{pmatrix} 4 & 0 \\ 4 & 4 \end{pmatrix}$：
+# 一个。第一个窗口的胜者是 8，被截成了 6：它落在 ReLU6 的平坦处，斜率为 0。第二个和第四个窗口里没有大于 0 的数：
+# 斜率又是 0（恰好在 0 这个折点上，斜率由引擎选定；见第 05 课）。只有第三个窗口，最大值是 4，把它的
+# $-2 \cdot 0.2689$ 传了下去，传给这个 4 所来自的那一小块图片，$\begin{pmatrix} 4 & 0 \\ 4 & 4 \end{pmatrix}$：
 
 # %%
 wrong_by = shares[0, 0].item()
@@ -144,7 +145,7 @@ assert np.allclose(v.grad.numpy(), wrong_by * np.outer([1, -1], [6, 0, 4, 0]))
 #    \frac{\partial L}{\partial w_{o,i}} = \sum_n g_{n,o}\, x_{n,i} \qquad
 #    \frac{\partial L}{\partial b_o} = \sum_n g_{n,o} $$
 #
-# 对哪个字母求和？等号左边没有的那个。写成矩阵：$g W$，$g^T x$，以及把 $g$ 按列加起来。
+# 对哪个字母求和？等号左边没有的那个。写成矩阵：$g W$，$g^T x$，以及把 $g$ 的各行加起来。
 
 # %%
 print(inspect.getsource(reference.linear))
@@ -206,7 +207,7 @@ print(summary)
 by_hand = {"0": (320, 194_688), "3": (18_496, 2_230_272), "7": (204_928, 204_800), "9": (129, 128)}
 assert {row.path: (row.params, row.macs) for row in summary.rows if row.params} == by_hand
 assert summary.rows[5].output_shape == (1, 64, 5, 5)
-assert summary.total_params == 223_873
+assert (summary.total_params, summary.total_macs) == (223_873, 2_629_888)
 
 # %% [markdown]
 # 权重都在哪里，计算量又在哪里？先猜，再看。（图中每层两根柱子：
@@ -238,8 +239,9 @@ assert shares_of["multiply-adds"][1] > 0.8
 #
 # ## 一个单元能看见什么
 #
-# 一个单元的**感受野**（receptive field），是图片中能改变它的那一部分。带着两个数，从前往后走过各层：$r$
-# 是感受野有多少像素宽，$j$ 是相邻两个单元的视野相隔多少像素。核大小为 $k$、步幅为 $s$ 的一层，做的是
+# 特征图里的一个数，就是一个**单元**。它的**感受野**（receptive field），是图片中能改变它的那一部分。第 02
+# 课对卷积测过它；有了步幅，就带着两个数从前往后走过各层：$r$ 是感受野有多少像素宽，$j$
+# 是相邻两个单元的视野相隔多少像素。核大小为 $k$、步幅为 $s$ 的一层，做的是
 #
 # $$ r \leftarrow r + (k - 1)\, j, \qquad j \leftarrow j \cdot s $$
 #
@@ -254,42 +256,33 @@ for name, k, s in [("conv 1", 3, 1), ("pool 1", 2, 2), ("conv 2", 3, 1), ("pool 
 assert (r, j) == (10, 4)
 
 # %% [markdown]
-# 真是这样吗？去问梯度：哪里的 $\partial\, \text{单元} / \partial\, \text{像素}$ 不是 0，单元就看得见哪里的像素。
-# 一幅图片不够，因为最大池化只听胜者的，ReLU 又会拦路。所以：用许多幅随机图片，再对梯度的大小取平均。
+# 真是这样吗？哪里的 $\partial\, \text{单元} / \partial\, \text{像素}$ 不是 0，单元就看得见哪里的像素。一幅图片不够，
+# 因为最大池化只听胜者的，ReLU 又会拦路；所以对许多幅随机图片取平均。图中的方框由公式得出，颜色是测出来的。
 
 # %%
-noise = tinymed.tensor(
-    np.random.default_rng(0).standard_normal((256, 1, 28, 28)).astype(np.float32), requires_grad=True
-)
-features = network[:6](noise)  # up to the second pooling: (256,64,5,5)
-features[:, :, 2, 2].sum().backward()
+noise = np.random.default_rng(0).standard_normal((256, 1, 28, 28)).astype(np.float32)
+noise = tinymed.tensor(noise, requires_grad=True)
+network[:6](noise)[:, :, 2, 2].sum().backward()  # up to the second pooling: (256,64,5,5)
 seen = abs(noise.grad.numpy()).mean((0, 1))
-rows, columns = np.nonzero(seen.any(1))[0], np.nonzero(seen.any(0))[0]
-print(f"unit (2, 2) sees rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}")
-assert (rows[0], rows[-1], columns[0], columns[-1]) == (2 * j, 2 * j + r - 1, 2 * j, 2 * j + r - 1)
-
-# %%
 fig, ax = plt.subplots(figsize=(4.2, 3.4), layout="constrained")
 shown = ax.imshow(seen, cmap="cividis")
 ax.add_patch(plt.Rectangle((2 * j - 0.5, 2 * j - 0.5), r, r, fill=False, ec="#D55E00", lw=2))
 ax.set(title="What one unit of pool 2 sees", xlabel="column of the picture", ylabel="row")
 fig.colorbar(shown, ax=ax, label="mean size of the gradient")
 plt.show()
-edge = np.r_[seen[8, 8:18], seen[17, 8:18]].mean()
-centre = seen[11:15, 11:15].mean()
-print(f"a pixel at the centre counts {centre / edge:.0f} times as much as one at the upper or lower edge")
-assert centre > 3 * edge
+rows, columns = np.nonzero(seen.any(1))[0], np.nonzero(seen.any(0))[0]
+print(f"unit (2, 2) sees rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}")
+assert (rows[0], rows[-1], columns[0], columns[-1]) == (2 * j, 2 * j + r - 1, 2 * j, 2 * j + r - 1)
 
 # %% [markdown]
-# 方框由公式得出，颜色是测出来的。从中心到这个单元的路，比从边缘来的多：真正**起作用**的视野，比感受野小（Luo
-# 等，2016）。（打印的最后一行说：中心一个像素的分量，是上下边缘一个像素的几倍。）还有，在全连接层之前，
-# 任何一个单元在 28x28 个像素里最多只看得见 10x10；比这更大的肿块，要到全连接层才拼得起来。
+# 所以，在全连接层之前，任何一个单元在 28x28 个像素里最多只看得见 10x10；比这更大的肿块，要到全连接层才拼得起来。
 #
 # ## 训练一个
 #
 # 用文章的组件搭一个小网络，小到可以把它全部画出来。图片是生成的（`make_breast_phantoms`），不是任何病人的。
-# 训练循环逐行写出：前向、损失、反向、更新。（最后打印两行：一行是损失从多少降到多少；一行是在新图片上的准确率，
-# 以及总是回答多数类，也就是样本较多的那一类，能得多少。随后的两张图是训练损失和新图片上的准确率，
+# 训练循环逐行写出：前向、损失、反向、更新。把所有图片用过一遍，叫一个**轮次**（epoch）；Adam（第 11
+# 课）是权重跟着梯度走的规则。（最后打印三行：损失从多少降到多少；在新图片上的准确率，以及总是回答多数类，
+# 也就是样本较多的那一类，能得多少；恶性图片中找出了多大比例。随后的两张图是训练损失和新图片上的准确率，
 # 虚线是总是回答多数类。）
 
 # %%
@@ -317,8 +310,12 @@ for _ in range(20):
         accuracies.append(float((small(test.images).numpy().argmax(1) == test.labels.numpy()).mean()))
     losses.append(total)
 majority = max(test.counts().values()) / 200
+sick = test.labels.numpy() == 0
+with tinymed.no_grad():
+    share = (small(test.images).numpy().argmax(1) == 0)[sick].mean()
 print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}; ln 2 = {np.log(2):.3f}")
 print(f"accuracy on new pictures {accuracies[-1]:.3f}, always saying the more frequent class {majority:.3f}")
+print(f"of the malignant ones it finds {share:.2f}")
 assert losses[-1] < 0.6 * losses[0]
 assert accuracies[-1] > majority
 
@@ -337,7 +334,8 @@ plt.show()
 # %% [markdown]
 # ## 卷积核变成了什么
 #
-# 八个 5x5 的卷积核，上排（before）是随机抽出时的样子，下排（after）是训练之后的样子。
+# 八个 5x5 的卷积核，上排（before）是随机抽出时的样子，下排（after）是训练之后的样子。（打印的是：每个卷积核走了多远，
+# 以及它们与起点的平均相关系数。）
 
 # %%
 fig, axes = plt.subplots(2, 8, figsize=(10, 2.9), layout="constrained")
@@ -351,9 +349,14 @@ for row, name, kernels in zip(axes, ("before", "after"), (untrained["0.conv.weig
 fig.suptitle("Kernels of the first layer")
 fig.colorbar(shown, ax=axes, label="weight")
 plt.show()
+before = untrained["0.conv.weight"]
+change = np.sqrt(((after - before) ** 2).sum((1, 2, 3)))
+alike = np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(after, before)])
+print("how far each kernel moved:", change.round(2), f" mean correlation with its start: {alike:.2f}")
+assert alike > 0.7
 
 # %% [markdown]
-# 问：训练时间这样短，随机的起点还留下不少。哪些卷积核变化最大？一个只会模糊的卷积核，该长什么样？（所有的数同号。）
+# 训练时间这样短，随机的起点还留下不少。问：一个只会模糊的卷积核，该长什么样？（所有的数同号。）
 #
 # ## 它们把图片变成了什么
 #
@@ -382,61 +385,50 @@ print("largest answer of each map:          ", answers.max((1, 2)).round(2))
 print("share of pictures in which it answers:", everywhere.mean(0).round(2))
 
 # %% [markdown]
-# 一张特征图全是零，本身不算错：这个卷积核在这里什么也没找到。如果它的那个比例也是 0，它在哪里都找不到东西：它死了，
-# 就是第 05 课说的那种死；网络为它付了代价，却少一个卷积核可用。
+# 要是有一张特征图在这里全是零，本身不算错：它的卷积核在这幅图片里什么也没找到。如果它的那个比例也接近 0，
+# 它在哪里都几乎找不到东西：它死了，就是第 05 课说的那种死；网络为它付了代价，却少一个卷积核可用。
 
 # %% [markdown]
 # ## 平移会怎样
 #
-# 把图片平移，**卷积**的特征图就平移同样多：这叫**等变**（equivariant）。步幅为 2 的池化，
-# 只在平移偶数个像素时还保持这一点。全连接层对每个位置各有一个权重，什么也不保持。（打印的三行依次是：卷积，平移 1，
-# 特征图平移 1；池化，平移 2，特征图平移 1；池化，平移 1，特征图对不上，最好的对法也差这么多。）
-
-# %%
-conv, pool = small[0].conv, small[0]
-moved = {d: tinymed.tensor(np.roll(picture.numpy(), d, axis=3)) for d in (0, 1, 2)}
-inner = slice(3, -3)  # away from the border, where np.roll wraps round
-with tinymed.no_grad():
-    maps = {d: (conv(m).numpy(), pool(m).numpy()) for d, m in moved.items()}
-assert np.allclose(np.roll(maps[0][0], 1, 3)[..., inner], maps[1][0][..., inner], atol=1e-6)
-assert np.allclose(np.roll(maps[0][1], 1, 3)[..., inner], maps[2][1][..., inner], atol=1e-6)
-print("convolution: a shift by 1 shifts the map by 1")
-print("pooling by 2: a shift by 2 shifts the map by 1")
-off = min(abs(np.roll(maps[0][1], d, 3) - maps[1][1])[..., inner].max() for d in (0, 1))
-print(f"pooling by 2: a shift by 1 is no shift of the map; best fit is off by {off:.2f}")
-assert off > 0.01
-
-# %% [markdown]
-# 那么，图片平移之后，网络的回答还一样吗，也就是**不变**（invariant）吗？常有人说，池化能做到这一点。测一测（左图：
-# “恶性”的份额平均变了多少；右图：准确率；横轴都是向右平移的像素数）：
+# 把图片平移，**卷积**的特征图就平移同样多（这叫**等变**，equivariant）；经过池化，只有平移步幅的整数倍时才还是这样（第
+# 03 课）；全连接层对每个位置各有一个权重，什么也不保持。图片平移之后，网络的回答还一样吗，也就是**不变**（invariant）
+# 吗？常有人说，池化能做到这一点。测一测（左图：“恶性”的份额平均变了多少；右图：虚线是准确率，
+# 实线是恶性图片中找出的比例；横轴都是向右平移的像素数）：
 
 # %%
 shifts = range(-8, 9)
-accuracy, changed = [], []
+accuracy, found, changed = [], [], []
 padded = np.pad(test.images.numpy(), ((0, 0), (0, 0), (0, 0), (8, 8)), mode="edge")
 with tinymed.no_grad():
     still = F.softmax(small(test.images), 1).numpy()[:, 0]
     for d in shifts:
         p = F.softmax(small(tinymed.tensor(padded[..., 8 - d : 36 - d].copy())), 1).numpy()[:, 0]
         accuracy.append(((p < 0.5) == test.labels.numpy()).mean())
+        found.append((p[sick] >= 0.5).mean())
         changed.append(abs(p - still).mean())
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 2.9), layout="constrained")
 axes[0].plot(shifts, changed, "o-", color="#0072B2")
 axes[0].set(
     title="Change of the share of malignant", xlabel="shift to the right, pixels", ylabel="mean size of the change"
 )
-axes[1].plot(shifts, accuracy, "o-", color="#0072B2", label="network")
-axes[1].axhline(majority, color="#D55E00", ls="--", label="more frequent class")
-axes[1].set(title="Accuracy", xlabel="shift to the right, pixels", ylabel="accuracy", ylim=(0.5, 1))
+axes[1].plot(shifts, accuracy, "s--", color="#0072B2", label="accuracy")
+axes[1].plot(shifts, found, "o-", color="#D55E00", label="malignant found")
+axes[1].set(title="What accuracy hides", xlabel="shift to the right, pixels", ylabel="share of pictures", ylim=(0, 1))
 axes[1].legend(loc="lower center")
 for ax in axes:
     ax.set_xticks(range(-8, 9, 4))
 plt.show()
 print(f"a shift by 1 pixel changes the share by {changed[9]:.3f} on average, by 8 pixels {changed[16]:.3f}")
+for d in (0, 4, 8):
+    print(f"shifted by {d}: {found[8 + d]:.2f} of the malignant pictures found, accuracy {accuracy[8 + d]:.2f}")
 assert changed[8] == 0 < changed[9] < changed[16]
+assert found[16] < found[8] - 0.2
+assert accuracy[8] - accuracy[16] < found[8] - found[16]
 
 # %% [markdown]
-# 并不。小的平移影响不大，大的平移影响很大。想要更多，就得在训练时给它看平移过的图片，
+# 并不。而且只看准确率就看不出来：大多数图片不是恶性的。（平移 8 个像素时，变化里有一部分不能怪网络：
+# 有些肿块已经部分移出了图片，而训练时没有见过这样的。）想要更多，就得在训练时给它看平移过的图片，
 # 或者在最后一层之前对所有位置取平均。
 #
 # ## 哪些像素起了作用
@@ -599,22 +591,30 @@ def my_linear_backward(g, x, w):
 check("linear_backward", my_linear_backward)
 
 # %% [markdown]
-# > **练习 6.4.** 写 `receptive_field(layers)`：各层为 `(kernel, stride)`，感受野有多少像素宽。
+# > **练习 6.4.** 写 `count_multiply_adds(side, layers)`：一幅 `side` x `side` 像素的图片要多少次乘加，各层的写法与
+# > 6.2 相同；卷积步幅为 1，没有填充；池化的步幅就是它自己的窗口大小。文章的网络要 2,629,888 次。
 
 
 # %% tags=["exercise"]
-def receptive_field(layers):
+def count_multiply_adds(side, layers):
     ### BEGIN SOLUTION
-    r = j = 1
-    for kernel, stride in layers:
-        r += (kernel - 1) * j
-        j *= stride
-    return r
+    total = 0
+    for kind, *sizes in layers:
+        if kind == "conv":
+            channels, kernels, k = sizes
+            side -= k - 1
+            total += side * side * kernels * channels * k * k
+        elif kind == "pool":
+            side //= sizes[0]
+        else:
+            inputs, outputs = sizes
+            total += inputs * outputs
+    return total
     ### END SOLUTION
 
 
 # %% tags=["check"]
-check("receptive_field", receptive_field)
+check("count_multiply_adds", count_multiply_adds)
 
 # %% [markdown]
 # > **练习 6.5.** 用 `F` 的函数写 `my_cnn(x, w, b, v, c)`：ReLU6-Conv-Pool，卷积核 `w`，偏置项 `b`，窗口大小 2，
@@ -647,9 +647,9 @@ check("small_cnn", my_cnn)
 #
 # - 卷积、激活、池化，再来一遍；然后展平、全连接、softmax。特征图越来越小，通道越来越多。
 # - 大多数权重在全连接层里，大多数计算在卷积里。
-# - 一个单元看得见 $r \times r$ 个像素，$r \leftarrow r + (k-1)j$；对它真正起作用的比这少。
+# - 一个单元看得见 $r \times r$ 个像素，$r \leftarrow r + (k-1)j$；对它真正起作用的比这少（第 02 课）。
 # - 梯度只从这样的地方通过：在窗口里胜出，激活函数又不平坦。
-# - 一个网络是 CNN，并不因此就对平移不变。要测。
+# - 一个网络是 CNN，并不因此就对平移不变。要测，而且不能只看准确率。
 #
 # **接下来打开** `tinymed/nn/article.py`，那里是文章的组件；再打开 `tinymed/training/models.py`，那里是文章的网络。
 # 在 PyTorch 里，`article_cnn` 就是同样的 `nn.Sequential`，名字相同，装得进同样的权重。

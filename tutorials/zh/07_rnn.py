@@ -125,7 +125,7 @@ assert np.allclose(h[0], reference.sigmoid(0 + 1 + 1 + 1))
 #
 # $W_h$ 的一行乘以 $[h, x]$，是先对状态的数求和，再加上对输入的数求和。所以文章的矩阵就是 PyTorch 的两个矩阵左右并排，
 # 状态在前：$W_h = [W_{hh} \,|\, W_{ih}]$。两个偏置项，起作用的只是它们的和；之所以有两个，是因为 NVIDIA
-# 显卡的那个库里有两个。
+# 显卡的那个库 cuDNN 里有两个。
 
 # %%
 W_h = np.array([[1, -1, 0, 2, 0], [0, 1, 1, 0, -1], [1, 0, -1, 1, 1]]) / 4  # H = 3, I = 2
@@ -177,8 +177,8 @@ swap
 # ## 按时间展开
 #
 # 这个循环就是一个 $T$ 层的前馈网络，各层共用同一组权重。把它展开画出来：指向状态的箭头有两种，从每个 $h_t$
-# 出发的箭头也有两条。请在右图里倒着走一遍。（左图是前向：同一组权重，每一步都用。右图是反向：h 从自己的 y 和后一个 h
-# 那里收集梯度。）
+# 出发的箭头也有两条（图的两端除外）。请在右图里倒着走一遍。（左图是前向：同一组权重，每一步都用。右图是反向：h 从自己的
+# y 和后一个 h 那里收集梯度。）
 
 
 # %%
@@ -272,19 +272,24 @@ assert parts == [0, 2, 3]
 assert sum(parts) == 5
 
 # %% [markdown]
-# 第一步给出 0，因为那里 $w$ 乘的是 $h_0 = 0$。手写的 `rnn_grad` 与 `tinymed` 的自动求导必须处处一致，
-# 两者又都必须与损失的差分一致：
+# 第一步给出 0，因为那里 $w$ 乘的是 $h_0 = 0$。再看整体：手写的反向必须与损失的差分一致，
+# 也必须与自动求导一致，后者用的是由基本运算写成的公式：
 
 # %%
 tinymed.manual_seed(0)
 sizes = {"x": (5, 2, 3), "h0": (2, 4), "w_ih": (4, 3), "w_hh": (4, 4), "b_ih": (4,), "b_hh": (4,)}
 inputs = {name: tinymed.randn(*size, dtype="float64", requires_grad=True) for name, size in sizes.items()}
-assert tinymed.gradcheck(lambda *tensors: recurrent.rnn(*tensors), tuple(inputs.values()))
-recurrent.rnn(**inputs).sum().backward()
-loops = trace.rnn(*(inputs[name] for name in ("x", "w_ih", "w_hh", "b_ih", "b_hh", "h0")), g=1)
+assert tinymed.gradcheck(recurrent.rnn, tuple(inputs.values()))
+x, h, w_ih, w_hh, b_ih, b_hh = inputs.values()
+total = 0.0
+for x_t in x:
+    h = (x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh).tanh()
+    total = total + h.sum()
+total.backward()
+loops = trace.rnn(x, w_ih, w_hh, b_ih, b_hh, inputs["h0"], g=1)
 for name in ("x", "h0", "w_ih", "w_hh"):
     assert np.allclose(loops.final[f"g{name}"], inputs[name].grad.numpy())
-print("autograd, the loops and the differences agree")
+print("the loops, autograd and the differences agree")
 
 # %% [markdown]
 # ## 多层与双向
@@ -325,6 +330,7 @@ far = abs(whole.grad.numpy()[:, 0, 0])
 cut = abs(np.concatenate([np.zeros((4, 1, 1)) if c.grad is None else c.grad.numpy() for c in chunks])[:, 0, 0])
 assert (cut[:8] == 0).all()
 assert np.allclose(cut[8:], far[8:], atol=1e-6)
+assert far[0] < far[-1] / 100
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 steps = np.arange(1, 13)
@@ -466,7 +472,7 @@ check("rnn_output", rnn_output)
 
 # %% [markdown]
 # > **练习 7.3.** 写出 RNN 的前向，用 tanh：`x` (T,N,I)、`h0` (N,H)、`w_ih` (H,I)、`w_hh` (H,H)、`b` (H,) → 所有状态，
-# > (T,N,H)。对时间写一重循环就够了。
+# > 一个 (T,N,H) 的数组。对时间写一重循环就够了。
 
 
 # %% tags=["exercise"]
@@ -540,8 +546,9 @@ check("rnn_truncated_gradient", truncated_gradient)
 # %% [markdown]
 # <details><summary>这个问题的答案</summary>
 #
-# 切掉的部分带着因子 $w^k$ 和更高的幂。$|w| < 1$ 时它很小，而且降得快；$|w| = 1$ 时每一步同等重要；超过 1，
-# 切掉的反而是大头。
+# 从最后一步往前数 $j$ 步的那一步，贡献的是 $w^j h_{T-1-j}$。$|w| < 1$ 时，它像 $w^j$ 那样下降：$k$ 小一点就够。
+# $|w| > 1$ 时，因子按什么样的幂变大，早先的状态就按同样的幂变小：取 $w = 2$，所有 $x = 1$，这一项是 $2^{T-1} - 2^j$，
+# 大多数步的贡献几乎一样大，所以 $k$ 步大约只给出全部的 $k / T$。$w = 1$ 时它是 $T - 1 - j$：最后的几步最要紧。
 #
 # </details>
 #

@@ -80,7 +80,7 @@ t
 # %%
 W = np.array([[0.5, 4.0], [0.0, 0.5]])
 for k in (1, 2, 5, 20):
-    print(f"k = {k:>2}: ‖W^k‖ = {np.linalg.norm(np.linalg.matrix_power(W, k), 2):.4f}   ρ^k = {0.5**k:.4f}")
+    print(f"k = {k:>2}: ‖W^k‖ = {np.linalg.norm(np.linalg.matrix_power(W, k), 2):.1e}   ρ^k = {0.5**k:.1e}")
 assert np.linalg.norm(W, 2) > 4
 assert np.linalg.norm(np.linalg.matrix_power(W, 20), 2) < 0.01
 
@@ -95,7 +95,7 @@ assert np.linalg.norm(np.linalg.matrix_power(W, 20), 2) < 0.01
 # ## 激活函数的斜率
 #
 # $\sigma' = \sigma (1 - \sigma)$ 在 $\sigma = 1/2$ 时最大，至多是 $1/4$。所以路上每经过一个 sigmoid，
-# 梯度至少缩小到四分之一。因此 `nn.RNN` 用的是斜率能到 1 的 tanh，而不是文章例子里的 sigmoid。
+# 梯度至少缩小到四分之一。`nn.RNN` 用斜率能到 1 的 tanh，而不用文章例子里的 sigmoid，这是原因之一。
 # （图：每种激活函数能让多少梯度通过；纵轴是 a 处的斜率。）
 
 # %%
@@ -182,8 +182,8 @@ assert max(norms["sigmoid", r][-1] for r in RADII) < 1e-12
 # - $r = 1$ 以下全都消失，每条线都接近直线：每一步乘一个固定的因子。
 # - $r = 1$ 时，甚至到 1.1，tanh 和 ReLU 也消失，因为有些斜率小于 1（ReLU：单元关着的地方斜率是 0）。
 # - tanh 在 1.5 和 2 时爆炸，但比 $r^k$ 慢得多：状态大了就饱和，斜率随之下降。
-# - ReLU 在 $r = 1.5$ 时徘徊不定。如果开着的单元占比例 $p$，一步能通过的大约是 $r \sqrt{p}$，而不是 $r$。
-#   要是恰好开一半，分界就在 $r = \sqrt{2}$；这个数下面还会遇到。
+# - ReLU 在 $r = 1.5$ 时徘徊不定，至少这一次抽样是这样。如果开着的单元占比例 $p$，一步能通过的大约是 $r \sqrt{p}$，
+#   而不是 $r$。要是恰好开一半，分界就在 $r = \sqrt{2}$；这个数下面还会遇到。
 # - 用 sigmoid 则全都消失，$r = 2$ 也不例外：上界是 $(2 / 4)^{40}$。
 #
 # 只有很窄的一段 $r$ 能把梯度带过 40 步。PyTorch 从哪里出发呢？它从 $U(-1/\sqrt{H}, 1/\sqrt{H})$ 中抽取权重，方差是
@@ -288,9 +288,9 @@ print(inspect.getsource(nn.utils.clip_grad_norm_))
 
 # %% [markdown]
 # 只有一个单元的网络，就足以看到悬崖：$h_t = \tanh(w h_{t-1} + b)$，$h_0 = 0.5$，20 步，$L = (h_{20} - 0.6)^2$。
-# $(w, b)$ 平面上有一条分界：在一侧，状态最后接近 $+1$，在另一侧接近 $-1$；两侧之间，损失像一堵墙那样陡降。
-# 梯度下降从叉号处出发，一次不裁剪，一次裁剪。（左图：一个单元走 20 步之后的损失，白色路径不裁剪，橙色路径裁剪到范数
-# 1。右图：每一步裁剪之前的梯度范数。打印的是最大的梯度、终点和最后的损失。）
+# $(w, b)$ 平面上（在 $w$ 明显大于 1 的地方）有一条分界：在一侧，状态最后接近 $+1$，在另一侧接近 $-1$；两侧之间，
+# 损失像一堵墙那样陡降。梯度下降从叉号处出发，一次不裁剪，一次裁剪。（左图：一个单元走 20 步之后的损失，
+# 白色路径不裁剪，橙色路径裁剪到范数 1。右图：每一步裁剪之前的梯度范数。打印的是最大的梯度、终点和最后的损失。）
 
 
 # %%
@@ -347,10 +347,11 @@ plt.show()
 assert paths["without clipping"][1].max() > 20
 assert paths["without clipping"][2] > 0.1
 assert paths["clipped to norm 1"][2] < 0.01
+assert np.linalg.norm(np.diff(paths["clipped to norm 1"][0], axis=0), axis=1).max() < 0.05 * 1.001
 
 # %% [markdown]
 # 不裁剪时，墙边的一个梯度就把权重远远抛到一片平台上，那里单元饱和，梯度几乎为 0，再没有什么能把权重带回来：先爆炸，
-# 后消失。裁剪之后，墙边的那一步也不过是普通的一步。要记住两点：裁剪的是**所有**梯度合在一起的范数（逐个数裁剪，
+# 后消失。裁剪之后，没有一步比 $0.05 \cdot 1$ 更长。要记住两点：裁剪的是**所有**梯度合在一起的范数（逐个数裁剪，
 # 方向就变了）；裁剪放在 `backward` 之后、`step` 之前。对消失的梯度，裁剪毫无用处：没有的东西，无从放大。
 #
 # ## 梯度消失时，什么有帮助
@@ -412,10 +413,10 @@ assert after[1] > before[1] + 0.1
 # %% [markdown]
 # 跨过这段延迟，刚初始化的网络只能传过百分之几。这已经够它起步了：Adam 会除以梯度的大小，
 # 所以很小的梯度照样走完整的一步，只要旁边更大的梯度没有把它淹没。接着，训练自己打开了路，谱半径升到 1 附近。要是延迟
-# 50 步，就无从起步了：
+# 50 步，可供起步的就几乎什么也不剩了（打印的是：刚初始化的网络走 8 步剩多少，按谱半径走 50 步大约剩多少）：
 
 # %%
-print(f"{before[1]:.2f} to the power of 8: {before[1] ** 8:.3f}; of 50: {before[1] ** 50:.0e}")
+print(f"fresh, over {DELAY} steps: {before[0][DELAY]:.3f}; over 50, at its radius, about {before[1] ** 50:.0e}")
 assert 0.01 < before[0][DELAY] < 0.1
 assert before[1] ** 50 < 1e-10
 
@@ -489,8 +490,8 @@ def largest_stretch(W, v, steps):
 check("largest_stretch", largest_stretch)
 
 # %% [markdown]
-# > **练习 8.4.** 写 `gradient_bound(W, max_slope, steps)`：给出一个数，不管输入是什么，
-# > $\|\partial h_T / \partial h_{T-k}\|_2$ 都不会超过它，其中 $k$ = `steps`。可以用 `np.linalg.norm(W, 2)`。
+# > **练习 8.4.** 写 `gradient_bound(W, max_slope, steps)`：不多不少，就是本课给 $\|\partial h_T / \partial h_{T-k}\|_2$
+# > 的上界，其中 $k$ = `steps`。可以用 `np.linalg.norm(W, 2)`。
 
 
 # %% tags=["exercise"]

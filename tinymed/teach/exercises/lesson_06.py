@@ -167,61 +167,74 @@ LINEAR_BACKWARD = Exercise(
     ("gx", "gw", "gb"),
 )  # fmt: skip
 
-# ---------------------------------------------------------------- what a unit sees
+# ---------------------------------------------------------------- what there is to compute
 
 
-def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
-    r = j = 1
-    for kernel, stride in layers:
-        r += (kernel - 1) * j
-        j *= stride
-    return r
+def count_multiply_adds(side: int, layers: Sequence[tuple]) -> int:
+    return _computed(side, layers)
 
 
-def _fields(rng: np.random.Generator) -> list[Case]:
+def _computed(
+    side: int,
+    layers: Sequence[tuple],
+    *,
+    early: bool = False,
+    pooled: bool = True,
+    all_channels: bool = True,
+    square: bool = True,
+    every_place: bool = True,
+    linear: bool = True,
+) -> int:
+    """Multiply-adds, with at most one thing done wrong."""
+    total = 0
+    for kind, *sizes in layers:
+        if kind == "conv":
+            channels, kernels, k = sizes
+            before, side = side, side - k + 1
+            places = (before if early else side) ** 2 if every_place else 1
+            total += places * kernels * (channels if all_channels else 1) * (k * k if square else k)
+        elif kind == "pool":
+            side //= sizes[0] if pooled else 1
+        elif linear:
+            total += sizes[0] * sizes[1]
+    return total
+
+
+def _pictures(rng: np.random.Generator) -> list[Case]:
+    article = _networks(rng)[-1]["layers"]
     return [
-        {"layers": ((3, 1),)},
-        {"layers": ((3, 1), (3, 1))},
-        {"layers": ((3, 1), (2, 2), (3, 1), (2, 2))},  # article 5.2.2
-        {"layers": ((7, 2), (3, 2), (3, 1), (3, 1))},
-        {"layers": ((1, 1), (5, 3), (1, 2), (2, 2))},
+        {"side": 3, "layers": (("conv", 1, 1, 2),)},
+        {"side": 9, "layers": (("conv", 2, 3, 4), ("pool", 2), ("conv", 3, 2, 2))},
+        {"side": 13, "layers": (("conv", 1, 4, 3), ("pool", 3), ("linear", 36, 5))},
+        {"side": 28, "layers": article},
     ]
 
 
-def _jump_first(layers: Sequence[tuple[int, int]]) -> int:
-    r = j = 1
-    for kernel, stride in layers:
-        j *= stride
-        r += (kernel - 1) * j
-    return r
-
-
-def _own_stride_only(layers: Sequence[tuple[int, int]]) -> int:
-    r, before = 1, 1
-    for kernel, stride in layers:
-        r += (kernel - 1) * before
-        before = stride
-    return r
-
-
-RECEPTIVE_FIELD = Exercise(
-    "receptive_field",
+COUNT_MULTIPLY_ADDS = Exercise(
+    "count_multiply_adds",
     6,
-    "how many pixels wide the field of one unit is after layers (kernel, stride)",
-    receptive_field,
-    _fields,
+    "the multiply-adds of layers as in count_parameters for one picture of side x side, convolutions without padding",
+    count_multiply_adds,
+    _pictures,
     {
-        "the kernels are added up: neighbouring windows overlap, so each adds k − 1": (
-            lambda layers: sum(kernel for kernel, _ in layers)
+        "that is the size before the convolution: a kernel of K stands at side − K + 1 places in each direction": (
+            lambda side, layers: _computed(side, layers, early=True)
         ),
-        "the strides are forgotten: behind a stride of 2, a step of one unit is two pixels": (
-            lambda layers: 1 + sum(kernel - 1 for kernel, _ in layers)
+        "the pooling is skipped: it computes no products, but behind it the maps are smaller": (
+            lambda side, layers: _computed(side, layers, pooled=False)
         ),
-        "a layer's own stride comes too early: it spreads the units behind it, not those it reads": _jump_first,
-        "strides multiply: j is the product of all strides before, not the last one": _own_stride_only,
-        "only the last layer is seen: its units see through all layers before": lambda layers: layers[-1][0],
+        "one channel only: each output sums over all C channels": (
+            lambda side, layers: _computed(side, layers, all_channels=False)
+        ),
+        "a window has K·K cells, not K": lambda side, layers: _computed(side, layers, square=False),
+        "these are the weights, not their uses: a convolution uses each weight at every place of its output": (
+            lambda side, layers: _computed(side, layers, every_place=False)
+        ),
+        "the FC layers are missing: I products for each of O outputs": (
+            lambda side, layers: _computed(side, layers, linear=False)
+        ),
     },
-    ("r",),
+    ("multiply-adds",),
 )  # fmt: skip
 
 # ---------------------------------------------------------------- all of it
@@ -278,4 +291,4 @@ SMALL_CNN = Exercise(
     gradient=True,
 )  # fmt: skip
 
-EXERCISES = [STACK_OUTPUT_SIZE, COUNT_PARAMETERS, LINEAR_BACKWARD, RECEPTIVE_FIELD, SMALL_CNN]
+EXERCISES = [STACK_OUTPUT_SIZE, COUNT_PARAMETERS, LINEAR_BACKWARD, COUNT_MULTIPLY_ADDS, SMALL_CNN]

@@ -180,11 +180,12 @@ def _wrong_backward(
     transposed: bool = True,
     slope: str = "1 - h²",
     before: bool = True,
+    first: bool = True,
 ) -> tuple[Array, ...]:
     """BPTT with one thing done wrong."""
     gx, gw_ih, gw_hh, gb, dh = (np.zeros(v.shape) for v in (x, w_ih, w_hh, w_hh[0], h0))
     for t in reversed(range(len(x))):
-        h, h_before = hs[t], hs[t - 1] if t else h0
+        h, h_before = hs[t], h0 if t == 0 and first else hs[t - 1]
         da = (g[t] + dh * carried) * {"1 - h²": 1 - h * h, "none": 1.0, "of h": 1 - np.tanh(h) ** 2}[slope]
         gx[t] = da @ w_ih
         keep = 1.0 if sums else 0.0
@@ -218,6 +219,9 @@ BACKWARD = Exercise(
         ),
         "gw_hh takes h_t: what W_hh multiplied at step t was the state before, h_{t−1}": (
             lambda **case: _wrong_backward(**case, before=False)
+        ),
+        "at t = 0, hs[t − 1] is the last state, for Python counts −1 from the end: the state before it is h0": (
+            lambda **case: _wrong_backward(**case, first=False)
         ),
     },
     ("gx", "gh0", "gw_ih", "gw_hh", "gb"),

@@ -45,9 +45,8 @@ def lstm_cell(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b: Array) 
 
 
 def _cells(rng: np.random.Generator) -> list[Case]:
-    ones = np.ones((1, 1))
-    plain = {"x": ones, "h": ones * 0, "c": ones, "w_ih": np.array([[1.0], [2.0], [0.5], [-1.0]]),
-             "w_hh": np.zeros((4, 1)), "b": np.zeros(4)}  # fmt: skip
+    plain = {"x": np.ones((1, 1)), "h": np.zeros((1, 1)), "c": np.ones((1, 1)),
+             "w_ih": np.array([[1.0], [2.0], [0.5], [-1.0]]), "w_hh": np.zeros((4, 1)), "b": np.zeros(4)}  # fmt: skip
     sizes = [(1, 1, 1), (2, 3, 2), (3, 2, 4), (1, 2, 2)]
     return [plain] + [
         {
@@ -253,9 +252,8 @@ FORGET_BIAS = Exercise(
     _half_lives,
     {
         "this is the gate, not its bias: b is the inverse of the sigmoid, ln(f / (1 − f))": lambda n: 0.5 ** (1 / n),
-        "the memory is divided by n, not halved n-fold: σ(b)ⁿ = ½, so f is the n-th root of ½": (
-            lambda n: float(np.log((1 - 0.5 / n) / (0.5 / n)))
-        ),
+        "f = 1 − 1/(2n) takes the same amount away at every step; σ(b)ⁿ = ½ takes the same share, "
+        "so f is the n-th root of ½": (lambda n: float(np.log((1 - 0.5 / n) / (0.5 / n)))),
         "ln n is the rule of thumb, which leaves about 1/e: solve σ(b)ⁿ = ½": lambda n: float(np.log(n)),
         "the logarithm of f alone: the inverse of the sigmoid is ln(f / (1 − f))": lambda n: float(np.log(0.5) / n),
     },

@@ -90,10 +90,9 @@ def _adam_steps(rng: np.random.Generator) -> list[Case]:
 
 def _adam(
     correct: Callable[[float, int], float] = lambda beta, t: 1 - beta**t,
-    eps_inside: bool = False,
+    add_eps: Callable[[Array, float, float], Array] = lambda v_hat, eps, _: np.sqrt(v_hat) + eps,
     square: bool = True,
     keep: bool = True,
-    root: bool = True,
     betas_apart: bool = True,
 ) -> Callable[..., Three]:
     """Adam's step with a mistake."""
@@ -105,8 +104,8 @@ def _adam(
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * (g * g if square else np.abs(g))
         m_hat, v_hat = m / correct(beta1, t), v / correct(beta2, t)
-        size = np.sqrt(v_hat + eps) if eps_inside else (np.sqrt(v_hat) if root else v_hat) + eps
-        new = p - lr * m_hat / size
+        with np.errstate(invalid="ignore"):  # 0/0, where ε is left out
+            new = p - lr * m_hat / add_eps(v_hat, eps, correct(beta2, t))
         return (new, m, v) if keep else (new, m_hat, v_hat)
 
     return step
@@ -124,9 +123,17 @@ ADAM_STEP = Exercise(
             lambda beta, t: 1 - beta
         ),
         "the corrected m and v are kept, and corrected again in the next step: keep m and v": _adam(keep=False),
-        "ε stands under the root: it is added to the root": _adam(eps_inside=True),
+        "ε stands under the root: it is added to the root": _adam(
+            add_eps=lambda v_hat, eps, _: np.sqrt(v_hat + eps)
+        ),
+        "ε is added to √v before the correction, as Keras does: here to √v̂": _adam(
+            add_eps=lambda v_hat, eps, corrected: np.sqrt(v_hat) + eps / np.sqrt(corrected)
+        ),
+        "ε is left out: a gradient of 0 gives 0/0": _adam(add_eps=lambda v_hat, *_: np.sqrt(v_hat)),
         "v gathers |g|, not g²": _adam(square=False),
-        "divided by v instead of its root: the step would have the units of 1/g": _adam(root=False),
+        "divided by v instead of its root: the step would have the units of 1/g": _adam(
+            add_eps=lambda v_hat, eps, _: v_hat + eps
+        ),
         "β1 is used for v too": _adam(betas_apart=False),
         "the correction counts from 0: at the first step t is 1": _adam(
             lambda beta, t: 1 - beta ** (t - 1) if t > 1 else 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinymed.teach.check import Case, Exercise
@@ -117,6 +119,17 @@ def _scored(rng: np.random.Generator) -> list[Case]:
     return [plain, tied, *drawn, alike]
 
 
+def _by_group(rank: Callable[[Array], Array]) -> Callable[[Array, Array], float]:
+    """AUC with a rank for each group of equal scores, from the sizes of the groups."""
+
+    def auc(scores: Array, labels: Array) -> float:
+        _, group, count = np.unique(scores, return_inverse=True, return_counts=True)
+        P, Q = (labels == 1).sum(), (labels != 1).sum()
+        return float((rank(count)[group][labels == 1].sum() - P * (P + 1) / 2) / (P * Q))
+
+    return auc
+
+
 def _ranked_as_they_come(scores: Array, labels: Array) -> float:
     ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") + 1
     P, Q = (labels == 1).sum(), (labels != 1).sum()
@@ -141,6 +154,15 @@ AUC_BY_RANKS = Exercise(
             lambda scores, labels: _pairs(scores, labels, 1)
         ),
         "tied scores got different ranks, as they stand in the list: they share their mean": _ranked_as_they_come,
+        "tied scores got the last rank of theirs, the cumulated count: take their mean, (count − 1)/2 lower": (
+            _by_group(np.cumsum)
+        ),
+        "tied scores got the first rank of theirs: they share the mean": (
+            _by_group(lambda count: np.cumsum(count) - count + 1)
+        ),
+        "a tie of several took one rank only, so all above it rank too low: count every sample": (
+            _by_group(lambda count: np.arange(1, len(count) + 1))
+        ),
         "the order is turned round: the smallest score has rank 1": (
             lambda scores, labels: 1 - auc_by_ranks(scores, labels)
         ),
@@ -232,14 +254,20 @@ def _to_choose(rng: np.random.Generator) -> list[Case]:
     }
     drawn = [
         {"scores": rng.random(n), "labels": rng.permutation(np.arange(n) < n // 3).astype(int), "wanted": wanted}
-        for n, wanted in ((12, 0.5), (30, 0.85), (60, 0.93), (9, 1.0))
+        for n, wanted in ((12, 0.5), (30, 0.85), (60, 0.93), (9, 1.0), (30, 0.9))
     ]
     return [plain, *drawn]
 
 
-def _one_too_high(scores: Array, labels: Array, wanted: float) -> float:
-    ill = np.sort(scores[labels == 1])[::-1]
-    return float(ill[max(int(wanted * len(ill)) - 1, 0)])
+def _rounded(whole: Callable[[float], int]) -> Callable[[Array, Array, float], float]:
+    """The threshold that so many reach as `whole` makes of wanted · P."""
+    return lambda scores, labels, wanted: float(
+        np.sort(scores[labels == 1])[::-1][max(whole(wanted * (labels == 1).sum()) - 1, 0)]
+    )
+
+
+def _strictly_above(scores: Array, labels: Array, wanted: float) -> float:
+    return float(max((t for t in scores if (scores[labels == 1] > t).mean() >= wanted), default=-np.inf))
 
 
 CHOOSE_THRESHOLD = Exercise(
@@ -258,7 +286,14 @@ CHOOSE_THRESHOLD = Exercise(
         "sensitivity is reached, but by the smallest threshold: it calls more healthy ones ill than it must": (
             lambda scores, labels, wanted: float(scores.min())
         ),
-        "rounded down: a share of at least `wanted` needs ⌈wanted · P⌉ of P to be found": _one_too_high,
+        "rounded down: a share of at least `wanted` needs ⌈wanted · P⌉ of P to be found": _rounded(int),
+        "rounded to the nearest: 8.5 of 10 are at least 9, ⌈wanted · P⌉": _rounded(round),
+        "a score equal to τ counts as found: ≥, not >": _strictly_above,
+        "(1 − wanted) · P falls a hair short of a whole number, and int() cuts it: compare k ≥ wanted · P": (
+            lambda scores, labels, wanted: float(
+                np.sort(scores[labels == 1])[int((1 - wanted) * (labels == 1).sum())]
+            )
+        ),
         "turned round: `wanted` of them lie below that threshold, not above": (
             lambda scores, labels, wanted: -_lowest_kept(-scores[labels == 1], wanted)
         ),
