@@ -45,7 +45,8 @@ def cotangent(g: Any, y: np.ndarray) -> np.ndarray:
     wanted, given = (tuple(n for n in a.shape if n > 1) for a in (y, g))
     if given != wanted:
         shape = "x".join(map(str, wanted))
-        raise ValueError(f"g is ∂L/∂y and must have y's shape, {shape}, or be one number; got shape {g.shape}")
+        must = f"have y's shape, {shape}, or be one number" if wanted else "be one number, as y is"
+        raise ValueError(f"g is ∂L/∂y and must {must}; got shape {g.shape}")
     return g.reshape(y.shape)
 
 
