@@ -25,8 +25,8 @@ from tinymed.training import article_cnn
 #
 # Section 1.4.2 says what a neural network (神经网络) does: 通过学习输入和输出之间的映射关系, it *learns* the map from
 # inputs to outputs. Section 3.1.2 calls the numbers of a kernel 可训练的权重参数, trainable weights. How they are
-# trained, the article leaves to the framework. It is one rule, the chain rule. For a number $x$ that flows into
-# results $y_1, y_2, \dots$ on its way to the error $L$:
+# trained, the article leaves to the framework: each moves a little against its gradient, and one rule finds all
+# gradients, the chain rule. For a number $x$ that flows into results $y_1, y_2, \dots$ on its way to the error $L$:
 #
 # $$ \frac{\partial L}{\partial x} = \sum_k \frac{\partial L}{\partial y_k} \cdot \frac{\partial y_k}{\partial x} $$
 #
@@ -94,9 +94,6 @@ class Value:
     def tanh(self):
         y = math.tanh(self.data)
         return Value(y, (self,), (1 - y * y,))
-
-    def relu(self):
-        return Value(max(self.data, 0.0), (self,), (float(self.data > 0),))
 
     def backward(self):
         self.grad = 1.0
@@ -224,8 +221,8 @@ assert total.data < 0.01
 # A `Tensor` is an array with a memory. An operation is a `Function`: forward on arrays, and right below it backward,
 # which takes $g = \partial L / \partial y$ and returns the gradient of each input, in order. `Mul.apply(a, b)` runs
 # it on tensors, and `a * b` is just that. `ctx` is the Function itself, in which forward leaves what backward needs.
-# `Value` kept slopes. For arrays these would be huge tables, mostly zeros; so backward multiplies by them without ever
-# writing them down.
+# `Value` kept slopes. For arrays these would be huge tables (*Jacobians*), mostly zeros; backward multiplies by them
+# (a *vector-Jacobian product*) without ever writing them down.
 
 # %%
 print(inspect.getsource(arithmetic.Mul))
@@ -268,14 +265,14 @@ def first_come(root):
 
 
 found = {}
-for name, sweep in {"first come": first_come, "newest first": Value.backward}.items():
+for name, sweep in {"first come": first_come, "after all its parts": Value.backward}.items():
     x = Value(2.0)
     u = x * x
     v = u * u
     sweep(u * v)
     found[name] = x.grad
     print(f"{name}: {x.grad:g}")
-assert found == {"first come": 64, "newest first": 192}
+assert found == {"first come": 64, "after all its parts": 192}
 
 # %% [markdown]
 # $u$ passed its gradient on before the part that comes through $v$ had arrived. A value may pass on only when
@@ -328,11 +325,13 @@ z.backward()
 once = x.grad
 z.backward()
 print("one page:", once, "then", x.grad)
+assert (once, x.grad) == (6, 18)
 x = tinymed.tensor(3.0, requires_grad=True)
 z = (x * x) * 1.0
 z.backward(retain_graph=True)
+once = x.grad.item()
 z.backward()
-print("tinymed: ", 6.0, "then", x.grad.item())
+print("tinymed: ", once, "then", x.grad.item())
 assert (once, x.grad.item()) == (6, 12)
 
 # %% [markdown]
@@ -345,7 +344,7 @@ assert (once, x.grad.item()) == (6, 12)
 #
 # Within one sweep over all uses, and from sweep to sweep in `.grad`. So a training loop must forget them, with
 # `optimizer.zero_grad()`, or each step follows the sum of all gradients so far. Adding up has its use: several small
-# batches give the gradient of one large one.
+# batches of one size give the gradient of one large one (divide each mean loss by their number).
 
 # %%
 x = tinymed.tensor([1.0, 2.0], requires_grad=True)
@@ -382,7 +381,8 @@ assert column.grad.flatten().tolist() == [3, 12, 21, 30]
 # ## Written over
 #
 # `Mul` kept its inputs for backward. What if they are changed in between? The gradient would be wrong, without a
-# sound. So each tensor counts the writes to it, each Function remembers the count, and backward compares.
+# sound. So each tensor counts the writes to it, each Function remembers the count, and backward compares. A leaf that
+# requires grad may not be changed at all outside `no_grad`: what was remembered of it would no longer be true.
 
 # %%
 x = tinymed.tensor([1.0, 2.0], requires_grad=True)
@@ -410,7 +410,8 @@ assert parameters == 223_873
 
 # %% [markdown]
 # It works because there is one loss and many parameters. For one input and many outputs it is cheaper to go
-# forwards, with the slopes beside the values. Networks are trained backwards because a loss is one number.
+# forwards, with the slopes beside the values (*forward mode*; ours is *reverse mode*). Networks are trained backwards
+# because a loss is one number.
 
 # %% [markdown]
 # ## Exercises

@@ -77,7 +77,7 @@ def _window_sum() -> Finding:
             "true convolution, kernel flipped": _slid([[4.0, 3.0], [2.0, 1.0]]),
         },
         True,
-        "the formula is cross-correlation, which all libraries compute and call convolution; a true one flips w",
+        "the formula is cross-correlation, what PyTorch, TensorFlow and JAX call convolution; a true one flips w",
     )
 
 
@@ -93,7 +93,8 @@ def _convolution() -> Finding:
             "convolution with [[0, 0], [0, 1]]": _slid([[0.0, 0.0], [0.0, 1.0]]),
         },
         False,
-        "misprint: what is printed is max pooling of the input (window 2; stride 1, or 2 rounded up), not its convolution",
+        "misprint: what is printed is max pooling of the input (window 2; stride 1, or 2 rounded up), "
+        "not its convolution",
     )
 
 

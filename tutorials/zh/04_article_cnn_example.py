@@ -3,7 +3,7 @@
 #
 # *文章 4.1.3 · 45 分钟 · `tinymed/teach/article.py`*
 #
-# 现在你会手算卷积和池化了。写 4.1.3 节那个例子的人也会，可是那里的两个结果，都不是按公式算得出来的。
+# 现在你会手算卷积和池化了。写 4.1.3 节那个例子的人也会，可是那里的两个结果，没有一个是按公式算得出来的。
 # 再好的论文里也有这样的事。这一课讲的是遇到它怎么办：动手算，找一种能解释印出来的数的读法，说清楚有多大把握，
 # 再友善地报告。
 
@@ -52,7 +52,8 @@ assert true_map.tolist() == [[6, 8], [12, 14]]
 assert true_pooled.tolist() == [[14]]
 
 # %% [markdown]
-# 从 1 到 6 的那一步，就是一行算式：$1 \cdot 1 + 0 \cdot 2 + 0 \cdot 4 + 1 \cdot 5$。它无论如何也成不了 5。
+# 从 1 到 6 的那一步，就是一行算式：$1 \cdot 1 + 0 \cdot 2 + 0 \cdot 4 + 1 \cdot 5$。用这个卷积核，
+# 它无论如何也成不了 5。
 
 # %% [markdown]
 # ## 印的与算的
@@ -97,8 +98,9 @@ for name, kernel in turns.items():
 #
 # 错的数很少是随便来的。让程序把人可能做过的事试一遍。搜索之前，先说好什么算一种读法：**文章里的一个操作，
 # 窗口和步幅任意，填充不超过 1，膨胀率不超过 2**。在这里就是：用单位矩阵做卷积；然后是对图像做池化，取最大、取最小、
-# 取平均。（打印的第一行说：试过的读法里，有几种给出印的结果，其中几种是最大池化；接着列出的，是窗口与正文所说的相同、
-# 没有填充也没有膨胀的那几种。）
+# 取平均（除以整个窗口的格数，或者只除以图像之内的格数）。（打印的第一行说：试过的读法里，有几种给出印的结果，
+# 其中几种是最大池化；接着列出的，是窗口与正文所说的相同、没有填充也没有膨胀的那几种；not by max pooling
+# 之后是最大池化以外的。）
 
 # %%
 readings, tried = [], 0
@@ -127,6 +129,9 @@ def poolings(x):
         yield f"max pooling, {how}", reference.max_pool2d(x[None, None], s)[0][0, 0]
         yield f"min pooling, {how}", -reference.max_pool2d(-x[None, None], s)[0][0, 0]
         yield f"average pooling, {how}", reference.avg_pool2d(x[None, None], np.full((1, 1), KH * KW), s)[0, 0]
+        inside = np.reshape([len(cells) for _, cells in reference.windows(s)], (s.OH, s.OW))
+        if inside.min() < KH * KW:
+            yield f"average pooling inside, {how}", reference.avg_pool2d(x[None, None], inside, s)[0, 0]
 
 
 for how, y in poolings(image):
@@ -138,7 +143,12 @@ print(f"{len(readings)} of {tried} readings give the printed map, {sum('max' in 
 print("with the window that the text names, without padding or dilation:")
 print("\n".join(plain))
 assert not any("convolution" in r for r in readings)
-assert sum("min" in r for r in readings) == 1
+others = [r for r in readings if "max" not in r]
+print("not by max pooling:", *others, sep="\n")
+assert [r.split()[0] for r in others] == ["min", "average"]
+lonely = pool_shape("pooling", (1, 1, 3, 3), (2, 2), (3, 3), (1, 1), (2, 2), True)
+assert all("windows 2x2, stride 3x3, padding 1x1, dilation 2x2, rounded up: True" in r for r in others)
+assert all(len(cells) == 1 for _, cells in reference.windows(lonely))
 assert {r.partition(",")[0] for r in plain} == {"max pooling"}
 assert any("stride 1x1" in r and "False" in r for r in plain)
 assert any("stride 2x2" in r and "True" in r for r in plain)
@@ -150,14 +160,15 @@ assert not any("stride 2x2" in r and "False" in r for r in plain)
 #
 # 这有多大把握？说它是最大池化，把握不小：正文没有提到的东西，它一样也不需要。步幅是多少，就毫无把握了。
 # 步幅 1 给得出印的结果；常用的步幅 2 也给得出，只要保留最后那个不完整的窗口（这里是 `ceil_mode=True`，
-# 在 Keras 里是 `padding="same"`）。其余的那些设置，没有人会用了却不说；其中一种甚至是**最小**池化，格子之间隔得太远，
-# 每个窗口里只落进一格。
+# 在 Keras 里是 `padding="same"`）。其余的那些设置，没有人会用了却不说；其中两种甚至是**最小**池化和**平均**池化，
+# 每个窗口里只有一格。
 
 # %% [markdown]
 # ## 哪些卷积核给得出它
 #
 # 另一种怀疑：印错的是卷积核，不是结果。每个输出是关于四个权重的一个方程，$\sum_{u,v} w_{u,v}\, x_{i+u,j+v} = y_{i,j}$，
-# 所以是四个方程、四个未知数。一个窗口一行：
+# 所以是四个方程、四个未知数。一个窗口一行。`lstsq` 求拟合得最好的权重；有几组同样好时，取**最短**的一组，
+# 即平方和最小的。**秩**（rank）说的是，这些方程里有几个是独立的。
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view(image, (2, 2)).reshape(4, 4)
@@ -269,7 +280,8 @@ assert f"{100 * 68 / n:.1f}" == "87.2"
 # %% [markdown]
 # 不论答对多少幅，都得不到 87.3。可能是笔误，可能图像不是 78 幅，可能是几次运行的平均：该问一问，还谈不上指责。
 # （Brown 和 Heathers 2017 年把它叫作 GRIM 检验，针对整数的平均值；在他们能够检验的论文里，
-# 约有一半含有不可能的平均值。）只要 $n$ 不大，它就很管用。（图中横轴是测试图像的幅数 $n$，
+# 约有一半含有不可能的平均值。）只要 $n$ 不大，它就很管用（78 和 156 是 BreastMNIST 的验证集和测试集，624 是
+# PneumoniaMNIST 的测试集）。（图中横轴是测试图像的幅数 $n$，
 # 纵轴是可能出现的百分数占多少；虚线不带小数，实线带一位小数。）
 
 # %%
@@ -278,7 +290,7 @@ fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for decimals, colour, style in ((0, "#0072B2", "--"), (1, "#D55E00", "-")):
     values = 100 * 10**decimals + 1
     possible = [len(np.unique(np.round(100 * np.arange(m + 1) / m, decimals))) / values for m in sizes]
-    ax.plot(sizes, [100 * p for p in possible], style, color=colour, label=f"{decimals} decimals")
+    ax.plot(sizes, [100 * p for p in possible], style, color=colour, label=("0 decimals", "1 decimal")[decimals])
 for m, name in ((78, "78"), (156, "156"), (624, "624")):
     ax.axvline(m, color="black", lw=0.8, ls=":")
     ax.text(m + 8, 28, f"n = {name}", rotation=90, va="bottom", fontsize=9)

@@ -93,7 +93,11 @@ def graph_gradients(n: int, edges: Edges, root: int) -> Array:
             if x not in seen:
                 seen.add(x)
                 stack.append(x)
-    grad, ready = np.zeros(n), [root]
+    return _passed_on(inputs, missing, root)
+
+
+def _passed_on(inputs: list[list[tuple[int, float]]], missing: list[int], root: int) -> Array:
+    grad, ready = np.zeros(len(inputs)), [root]
     grad[root] = 1
     while ready:
         y = ready.pop()
@@ -117,7 +121,8 @@ def _graphs(rng: np.random.Generator) -> list[Case]:
     diamond = {"n": 4, "edges": ((0, 1, 2.0), (0, 2, 3.0), (1, 3, 5.0), (2, 3, 7.0)), "root": 0}
     lopsided = {"n": 4, "edges": ((2, 0, 16.0), (2, 1, 4.0), (1, 0, 8.0), (0, 3, 4.0)), "root": 2}
     twice = {"n": 2, "edges": ((1, 0, 3.0), (1, 0, 3.0)), "root": 1}
-    middle = {"n": 4, "edges": ((0, 1, 2.0), (1, 2, 3.0), (3, 2, 5.0)), "root": 1}  # 0 and 3 are made later
+    # 0 and 3 are made later
+    middle = {"n": 5, "edges": ((0, 1, 2.0), (1, 2, 3.0), (3, 2, 5.0), (2, 4, 7.0)), "root": 1}
     long = {"n": 3000, "edges": tuple((k, k + 1, 1.0) for k in range(2999)), "root": 0}
     return [chain, diamond, lopsided, twice, middle, *(_drawn(rng, n) for n in (6, 12)), long]
 
@@ -163,6 +168,13 @@ def _overwritten(n: int, edges: Edges, root: int) -> Array:
     return grad
 
 
+def _all_counted(n: int, edges: Edges, root: int) -> Array:
+    missing = [0] * n
+    for _, x, _ in edges:
+        missing[x] += 1
+    return _passed_on(_inputs(n, edges), missing, root)
+
+
 GRAPH_GRADIENTS = Exercise(
     "graph_gradients",
     0,
@@ -175,6 +187,9 @@ GRAPH_GRADIENTS = Exercise(
         ),
         "the values are taken by their numbers, which tell nothing of the order in which they were made": _by_number,
         "a gradient is overwritten where a second part arrives: parts add up": _overwritten,
+        "edges from values that the root was not made from are counted too, and so some parts never arrive": (
+            _all_counted
+        ),
     },
     ("grad",),
 )
@@ -225,7 +240,8 @@ def _edges(rng: np.random.Generator) -> list[Case]:
     plain = {"a": np.array([3.0]), "b": np.array([4.0])}
     flat = {"a": np.array([[0.0, 5.0, 0.0], [-3.0, 0.0, 0.0]]), "b": np.array([[0.0, -12.0, 2.0], [4.0, 0.0, -1.0]])}
     drawn = [{"a": rng.standard_normal(s), "b": rng.standard_normal(s)} for s in ((5,), (2, 3, 4))]
-    return [plain, *drawn, flat]
+    tiny = {"a": np.array([3e-9]), "b": np.array([-4e-9])}
+    return [plain, *drawn, flat, tiny]
 
 
 def _applied(op: type[Function]) -> Callable[..., Tensor]:
@@ -243,6 +259,9 @@ EDGE_STRENGTH = Exercise(
         "the two gradients are mixed up: backward returns them in the order of forward's arguments": _applied(_Swapped),
         "backward leaves out g: what arrives from above is multiplied by the slope": _applied(_WithoutG),
         "divided by y² instead of y: the slope is a / √(a² + b²)": _applied(_Squared),
+        "a small number added under the root bends small edges flat: make an exception where y = 0 only": (
+            lambda a, b: (a * a + b * b + 1e-12).sqrt()
+        ),
         "twice too large: d√s/ds is 1/(2√s), and the 2 of a² cancels against it": _applied(_NoHalf),
     },
     gradient=True,

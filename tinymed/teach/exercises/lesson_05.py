@@ -44,6 +44,12 @@ SOFTMAX_STABLE = Exercise(
         "the sum runs down the columns, over samples: classes stand side by side in a row, axis 1": (
             lambda x: np.exp(x - x.max(0)) / np.exp(x - x.max(0)).sum(0)
         ),
+        "one sum for the whole batch, and e^1000 is infinite: sum each row, after subtracting its largest score": (
+            np.errstate(all="ignore")(lambda x: np.exp(x) / np.exp(x).sum())
+        ),
+        "the sum runs down the columns, and e^1000 is infinite: sum each row, after subtracting its largest score": (
+            np.errstate(all="ignore")(lambda x: np.exp(x) / np.exp(x).sum(0))
+        ),
         "one largest score for the whole batch: a row that lies far below it then becomes 0 / 0": (
             lambda x: _softmax_as_printed(x - x.max())
         ),
@@ -146,6 +152,12 @@ def _bce_of_sigmoid(x: Array, t: Array) -> Array:
 
 
 @np.errstate(all="ignore")
+def _bce_clipped(x: Array, t: Array) -> Array:
+    p = np.clip(1 / (1 + np.exp(-x)), 1e-7, 1 - 1e-7)
+    return -t * np.log(p) - (1 - t) * np.log(1 - p)
+
+
+@np.errstate(all="ignore")
 def _bce_overflowing(x: Array, t: Array) -> Array:
     return np.log(1 + np.exp(x)) - t * x
 
@@ -158,6 +170,7 @@ BCE_WITH_LOGITS_STABLE = Exercise(
     _logits,
     {
         "σ is computed first: for large scores it is exactly 0 or 1 and the logarithm infinite": _bce_of_sigmoid,
+        "p is clipped: the loss then stops at 16.1, however wrong the answer": _bce_clipped,
         "e^x overflows for large x: ln(1 + e^x) is max(x, 0) + ln(1 + e^−|x|)": _bce_overflowing,
         "x is taken for a probability: it is a score, and σ belongs inside": (
             lambda x, t: -t * np.log(np.clip(x, 1e-7, 1)) - (1 - t) * np.log(np.clip(1 - x, 1e-7, 1))
