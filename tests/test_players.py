@@ -1,28 +1,21 @@
-"""The players of a trace: what they carry is the trace, and going back is exactly what was there before."""
+"""The player on a page: what it carries is the trace, and going back is exactly what was there before."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import tinymed
-from tinymed.teach import Step, Trace, formulas, trace
-from tinymed.teach.player import data, fragment, mathml, page
+from tinymed.teach import Step, Trace, trace
+from tinymed.teach.frame import marks
+from tinymed.teach.player import data, fragment, page
 from tinymed.teach.steps import shown
-from tinymed.teach.terminal import drawn, frame, marks, plain, play
 
 IMAGE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-
-
-def _graph():
-    x, w = (tinymed.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 4.0]))
-    return trace.backward(((x * w).sum() - 1) ** 2, x=x, w=w)
 
 
 def _odd():
@@ -41,8 +34,24 @@ def _odd():
     return Trace("odd & </script> <b>numbers</b>", arrays, steps, {"y", "e"})
 
 
+def _masked_sum(x):
+    y = np.zeros(1)
+    for i in range(len(x)):
+        if x[i] > 0:
+            y[0] += x[i]
+    return y
+
+
+def _lists():
+    """Steps whose results are lists, short and long."""
+    results = [*(np.arange(n) / 4 for n in (0, 1, 12, 13)), np.ones((3, 4)), np.zeros((2, 7))]
+    several = [*(r.tolist() for r in results), [[1.0, 2.0], 3.0], [[0.5] * 13, 2.0]]
+    steps = [Step("forward", "f", "a.py:1", "x", "", "x", "x", r, (), (), ()) for r in several]
+    return Trace("lists", {"x": np.ones(1)}, steps)
+
+
 def _traces():
-    r = np.random.default_rng(0)
+    r, leaf = np.random.default_rng(0), tinymed.tensor([1.0, 2.0], requires_grad=True)
     two = r.normal(size=(2, 2, 3, 3)).round(1)
     return {
         "conv": trace.conv2d(IMAGE, [[1, 0], [0, 1]], b=[0.5], g=1),
@@ -52,16 +61,16 @@ def _traces():
         "lstm": trace.lstm([1, 2], r.normal(size=(4, 1)), r.normal(size=(4, 1)), g=1),
         "rnn": trace.article_rnn([1, 2, 3], [0], [[1, 1]], [1], [[2]], [1]),
         "adam": trace.adam([1.0], [[0.5], [0.2]]),
-        "graph": _graph(),
+        "graph": trace.backward(((leaf * [3.0, 4.0]).sum() - 1) ** 2, x=leaf),
         "odd": _odd(),
+        "lists": _lists(),
+        "masked": trace.function(_masked_sum, [1, 2, -1, 3]),
+        "empty": Trace("nothing", {"x": np.ones((0, 3)), "e": np.ones(0)}, []),
     }
 
 
 TRACES = _traces()
 each_trace = pytest.mark.parametrize("name", TRACES)
-
-
-# ---------------------------------------------------------------- what is carried
 
 
 def _number(value):
@@ -119,32 +128,6 @@ def test_without_scripts_a_table_is_left():
     assert it[0].places in text
 
 
-def _formulas(table):
-    for value in table.values() if isinstance(table, dict) else table:
-        yield from [value] if isinstance(value, str) else _formulas(value)
-
-
-def test_every_formula_becomes_mathml_and_text():
-    written = {f for name, table in vars(formulas).items() if name.isupper() for f in _formulas(table)} - {""}
-    assert len(written) > 60
-    for latex in written | {step.formula for it in TRACES.values() for step in it if step.formula}:
-        tree = ET.fromstring(mathml(latex))
-        said = "".join(tree.itertext())
-        assert said.strip(), latex
-        assert "\\" not in said, latex
-        assert not tree.findall(".//{*}merror"), latex
-        assert not tree.findall(".//{*}mo/{*}mrow"), latex
-        assert not set(plain(latex)) & set("\\\n"), latex
-        assert plain(latex).count("{") == plain(latex).count("}"), latex
-    assert mathml("") == plain("") == ""
-
-
-def test_formulas_as_text_keep_their_meaning():
-    assert plain(formulas.ACTIVATIONS["sigmoid"][0]) == "y = σ(x) = 1/(1 + e^{-x})"
-    assert plain(r"\frac{\partial L}{\partial x_{\arg\max}} \mathrel{+}= g") == "∂L/∂x_{arg max} += g"
-    assert plain(r"\frac{a + b}{2} \ln p_t") == "(a + b)/2 ln p_t"
-
-
 # ---------------------------------------------------------------- the page, in a browser
 
 
@@ -197,7 +180,8 @@ STATE = """([k, key]) => {
       (td) => [Number(td.dataset.cell), td.textContent, td.className]);
   }
   const marked = [...root.querySelectorAll("button, .phase")].map((e) => [e.className, e.disabled, e.ariaCurrent]);
-  return { k: Number(host.dataset.step), arrays, marked, text: root.querySelector("section").innerText };
+  const result = root.querySelector("output").textContent;
+  return { k: Number(host.dataset.step), arrays, marked, result, text: root.querySelector("section").innerText };
 }"""
 
 
@@ -209,7 +193,7 @@ def _go(sheet, k=None, key=None):
 def test_page_shows_the_trace_at_every_step_and_back(opened, name):
     it = TRACES[name]
     sheet = opened(it)
-    assert _go(sheet)["k"] == 1
+    assert _go(sheet)["k"] == min(len(it), 1)
     before = [_go(sheet, 0)]
     for k in range(1, len(it) + 1):
         before.append(_go(sheet, key="ArrowRight"))
@@ -221,6 +205,7 @@ def test_page_shows_the_trace_at_every_step_and_back(opened, name):
                 filled = key not in it.born or cell in written[key]
                 assert text == (shown(float(now[key].flat[cell])) if filled else ""), (k, key, cell)
                 assert mark == marked[key].get(cell, "" if filled else "empty"), (k, key, cell)
+        assert state["result"] == (f"→ {shown(it[k - 1].result)}" if k else ""), k
         for key, ids in it[k - 1].writes if k else ():
             assert key in state["arrays"], (k, key)
             assert ids[0] in [cell for cell, *_ in state["arrays"][key]], (k, key)
@@ -278,10 +263,8 @@ def test_light_and_dark(opened):
     white, black = light.evaluate(BACK), dark.evaluate(BACK)
     assert white == "rgb(255, 255, 255)"
     assert black == "rgb(16, 21, 27)"
-    for name, value, expected in [
-        ("theme", "dark", black), ("theme", "light", white), ("theme", "auto", white),
-        ("jpThemeLight", "false", black), ("jpThemeLight", "true", white),
-    ]:  # fmt: skip
+    themes = ("theme", "dark", black), ("theme", "light", white), ("theme", "auto", white)
+    for name, value, expected in (*themes, ("jpThemeLight", "false", black), ("jpThemeLight", "true", white)):
         light.evaluate("([name, value]) => { document.body.dataset[name] = value; }", [name, value])
         light.wait_for_timeout(20)
         assert light.evaluate(BACK) == expected, (name, value)
@@ -289,10 +272,11 @@ def test_light_and_dark(opened):
 
 def test_chinese_and_large(opened):
     sheet = opened(page(TRACES["maxpool"]).replace('lang="en"', 'lang="zh-CN"'), query="?present")
-    text = sheet.locator("section").inner_text()
-    assert "下一步" in text
-    assert "→ 是" in text
+    assert "下一步" in _go(sheet)["text"]
+    assert _go(sheet)["result"] == "→ 是"
     assert sheet.locator("section.present").count() == 1
+    sheet = opened(page(TRACES["lists"]).replace('lang="en"', 'lang="zh"'))
+    assert "→ 13 个数" in _go(sheet, 4)["result"]
 
 
 def test_many_players_on_a_page(opened):
@@ -312,86 +296,3 @@ def test_a_long_trace_opens_quickly(opened):
     sheet = opened(it)
     assert sheet.evaluate("performance.now()") < 5000
     assert _go(sheet, len(it))["k"] == len(it)
-
-
-# ---------------------------------------------------------------- the terminal
-
-
-def _drawn(it, k, width=100):
-    console = Console(width=width, height=40, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(frame(it, k))
-    return capture.get()
-
-
-def test_terminal_brackets_what_is_active():
-    text = _drawn(TRACES["conv"], 7)
-    assert " 1  2' 3'" in text
-    assert " 4 (5) 6 " in text
-    assert "6 [2]" in text
-    assert "·  ·" in text
-    for part in ("step 7 of 56", "forward", "y[at_y] += w[at_w] * x[at_x]", "kernels/reference.py:", "2 + 0 · 5 → 2"):
-        assert part in text
-
-
-@each_trace
-def test_terminal_draws_what_is_read_and_written(name):
-    it = TRACES[name]
-    for k in range(1, len(it) + 1):
-        text = _drawn(it, k)
-        assert " ".join(it[k - 1].places.split()) in re.sub(r"\s+", " ", text) or len(it[k - 1].places) > 80
-        assert {array for array, _ in (*it[k - 1].reads, *it[k - 1].writes)} <= set(drawn(it, k))
-        for array, ids in it[k - 1].writes:
-            assert f"[{shown(float(it.at(k)[array].flat[ids[0]]))}]" in text
-
-
-def _walk(it, *keys):
-    console = Console(width=100, height=40, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        k = play(it, keys, console)
-    return k, capture.get()
-
-
-RIGHT, LEFT, UP, DOWN = "\x1b[C", "\x1b[D", "\x1b[A", "\x1b[B"
-
-
-def test_terminal_keys():
-    it = TRACES["conv"]
-    begins = [start + 1 for start in it.starts()]
-    assert _walk(it)[0] == 1
-    assert _walk(it, RIGHT, RIGHT, LEFT)[0] == 2
-    assert _walk(it, LEFT, LEFT, LEFT)[0] == 0
-    assert _walk(it, DOWN, DOWN)[0] == begins[2]
-    assert _walk(it, "\x1b[6~", DOWN, UP)[0] == begins[1]
-    assert _walk(it, "\x1b[F")[0] == _walk(it, "\x1b[F", RIGHT)[0] == len(it)
-    assert _walk(it, "\x1b[F", "\x1b[H")[0] == 0
-    assert _walk(it, "g", "1", "6", "\r")[0] == _walk(it, "1", "6", "\r")[0] == 16
-    assert _walk(it, "g", "9", "9", "9", "\r")[0] == len(it)
-    assert _walk(it, "g", "\r")[0] == 1
-    assert _walk(it, "1", "6", "\x7f", "2", "\r")[0] == 12
-    assert _walk(it, RIGHT, "q", RIGHT)[0] == 2
-    assert _walk(it, "?", "q", RIGHT)[0] == 2  # the first q closes the help
-    assert "leave" in _walk(it, "?")[1]
-
-
-def test_terminal_back_is_what_was_before():
-    for name in ("conv", "lstm", "graph"):
-        it = TRACES[name]
-        frames = [_drawn(it, k) for k in range(len(it) + 1)]
-        assert len(set(frames)) == len(frames)
-        for k in reversed(range(len(it))):
-            assert _drawn(it, k) == frames[k]
-
-
-def test_without_a_terminal_the_steps_are_printed(capsys):
-    it = TRACES["rnn"]
-    assert play(it) == len(it)
-    told = capsys.readouterr().out
-    it.show()
-    assert told == capsys.readouterr().out
-
-
-def test_an_empty_trace_can_be_shown():
-    it = Trace("nothing", {"x": np.ones(2)}, [])
-    assert "nothing" in page(it)
-    assert _walk(it, RIGHT, DOWN, UP)[0] == 0

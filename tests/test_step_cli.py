@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 from tinymed.cli.step import EXAMPLES, Given, find, numbers
+from tinymed.teach import trace
 
-NAMES = [example.names.split()[0] for example in EXAMPLES]
-NOTHING = dict.fromkeys(["x", "w", "b", "g", "target", "window", "stride", "padding", "lr", "seed"])
+NAMES = [example.names[0] for example in EXAMPLES]
+NOTHING = dict.fromkeys(
+    ["x", "w", "b", "g", "target", "window", "stride", "padding", "lr", "momentum", "nonlinearity", "seed"]
+)
 
 
 def _trace(name, **options):
-    return find(name).make(Given({**NOTHING, "backward": True, **options}))
+    return find(name).make(Given({**NOTHING, "backward": True, **options}), trace)
 
 
 @pytest.fixture
@@ -71,6 +74,22 @@ def test_options_reach_the_formula():
     np.testing.assert_allclose(_trace("sgd", x="1", g="1; 1", lr=0.5).final["p"], [1 - 0.5 - 0.5 * 1.9])
     assert _trace("crossentropy", target="0").final["t"].tolist() == [[0]]
     assert _trace("lstm", x="1 2; 3 4", w="; ".join(["1 0 1"] * 4)).final["hs"].shape == (2, 1, 1)
+    np.testing.assert_allclose(_trace("sgd", x="1", g="1; 1", lr=0.5, momentum=0.0).final["p"], [0])
+    np.testing.assert_allclose(_trace("sgd", x="1", g="1; 1").final["p"], [1 - 0.1 - 0.1 * 1.9])
+    assert _trace("bptt", x="2 1", w="2 2", nonlinearity="relu").final["hs"].ravel().tolist() == [4, 10]
+    np.testing.assert_allclose(_trace("bptt", x="2", w="2 2").final["hs"].item(), np.tanh(4))
+
+
+@pytest.mark.parametrize("name", ["maxpool", "avgpool"])
+def test_windows_stand_side_by_side_unless_told_otherwise(name, said):
+    four = "1 2 3 4; 5 6 7 8; 9 10 11 12; 13 14 15 16"
+    apart, overlapping = _trace(name, x=four).final["y"], _trace(name, x=four, stride=1).final["y"]
+    np.testing.assert_array_equal(
+        apart[0, 0], {"maxpool": [[6, 8], [14, 16]], "avgpool": [[3.5, 5.5], [11.5, 13.5]]}[name]
+    )
+    np.testing.assert_array_equal(apart, overlapping[:, :, ::2, ::2])
+    assert re.search(rf"{name} .*--stride 1", said())  # of the example's image they overlap, as the article has it
+    np.testing.assert_array_equal(_trace(name).final["y"], _trace(name, stride=1).final["y"])
 
 
 def test_a_seed_gives_other_numbers_of_the_same_shape():
@@ -104,6 +123,9 @@ def test_html_and_text(said):
         ("rnn --no-backward", "rnn takes no --backward/--no-backward"),
         ("sgd --backward", "sgd takes no --backward"),
         ("conv --window 2", "conv takes no --window"),
+        ("adam --momentum 0.5", "adam takes no --momentum; it takes --x, --g, --lr"),
+        ("rnn --nonlinearity relu", "rnn takes no --nonlinearity"),
+        ("bptt --nonlinearity sin", "'sin' is not one of 'tanh', 'relu'"),
         ("--x 1", "name a formula first"),
         ("conv --x 1,2;3", "--x: row 2 has 1 number(s) and row 1 has 2"),
         ("conv --x 1,a", "--x: 'a' is no number"),
@@ -135,10 +157,11 @@ def test_help_has_an_example(said):
     text = said("-h")
     assert "\n  tinymed step conv" in text
     assert "--backward / --no-backward" in text
+    assert "Learning rate.  [the example's: 0.1]" in text
 
 
-@pytest.mark.parametrize("leave", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
-def test_the_terminal_is_left_as_it_was(leave):
+@pytest.mark.parametrize("leave", [b"q", b"\x03", b"\x04"], ids=["q", "Ctrl-C", "Ctrl-D"])
+def test_the_terminal_is_left_as_it_was_and_no_key_is_lost(leave):
     pty, termios = pytest.importorskip("pty", reason="needs a POSIX terminal"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
@@ -156,6 +179,10 @@ def test_the_terminal_is_left_as_it_was(leave):
         text = told(until=b"step 1 of 48")
         os.write(ours, b"\x1b[C\x1b[C")  # two at once, as a key held down sends them
         text += told(until=b"step 3 of 48")
+        for _ in range(30):  # quicker than frames are drawn
+            os.write(ours, b"\x1b[C")
+            time.sleep(0.002)
+        text += told(until=b"step 33 of 48")
         os.write(ours, leave)
         text += told(until=b"\x1b[?1049l")
         assert run.wait(20) == 0
@@ -163,6 +190,7 @@ def test_the_terminal_is_left_as_it_was(leave):
         run.kill()
         run.wait()
     assert b"step 3 of 48" in text
+    assert b"step 33 of 48" in text
     assert b"stopped" not in text
     assert termios.tcgetattr(theirs) == before
     assert text.count(b"\x1b[?1049h") == text.count(b"\x1b[?1049l") == 1  # the other screen, entered and left

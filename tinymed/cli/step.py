@@ -14,6 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tinymed.teach import Trace
 
+Make = Callable[["Given", Any], "Trace"]  # from what is given and the module tinymed.teach.trace
 IMAGE = "1 2 3; 4 5 6; 7 8 9"  # of article 4.1.3
 
 
@@ -74,56 +75,43 @@ def numbers(name: str, text: str) -> np.ndarray:
 # ---------------------------------------------------------------- the examples
 
 
-def _conv(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _conv(given: Given, trace: Any) -> Trace:
     x, w = given.array("x", IMAGE, 0), given.array("w", "1 0; 0 1", -1, 2)
     b = None if given["b"] is None else given.array("b", "0")
     return trace.conv2d(x, w, b, given["stride"] or 1, given["padding"] or 0, g=given.g())
 
 
-def _pool(name: str) -> Callable[[Given], Trace]:
-    def make(given: Given) -> Trace:
-        from tinymed.teach import trace
-
+def _pool(name: str) -> Make:
+    def make(given: Given, trace: Any) -> Trace:
         x, window = given.array("x", IMAGE, 0), given["window"] or 2
-        return getattr(trace, name)(x, window, given["stride"] or 1, given["padding"] or 0, g=given.g())
+        stride = given["stride"] or (1 if given["x"] is None else window)  # in the example windows overlap
+        return getattr(trace, name)(x, window, stride, given["padding"] or 0, g=given.g())
 
     return make
 
 
-def _matmul(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _matmul(given: Given, trace: Any) -> Trace:
     return trace.matmul(given.array("x", "1 2; 3 4"), given.array("w", "5 6; 7 8"), g=given.g())
 
 
-def _fc(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _fc(given: Given, trace: Any) -> Trace:
     x, w = given.array("x", "1 2 3"), np.atleast_2d(given.array("w", "1 0 -1; 2 1 0"))
     return trace.linear(x, w, given.array("b", f"{'0.5 ' * len(w)}"), g=given.g())
 
 
-def _elementwise(name: str, x: str) -> Callable[[Given], Trace]:
-    def make(given: Given) -> Trace:
-        from tinymed.teach import trace
-
+def _elementwise(name: str, x: str) -> Make:
+    def make(given: Given, trace: Any) -> Trace:
         return getattr(trace, name)(given.array("x", x), g=given.g())
 
     return make
 
 
-def _softmax(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _softmax(given: Given, trace: Any) -> Trace:
     x = given.array("x", "1 2 3")
     return trace.softmax(x, g=given.g(np.eye(x.shape[-1])[np.zeros(x.shape[:-1], int)]))  # L is y of class 0
 
 
-def _cross_entropy(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _cross_entropy(given: Given, trace: Any) -> Trace:
     x = given.array("x", "1 2 3")
     target = np.full(1 if x.ndim == 1 else len(x), x.shape[-1] - 1)
     if given["target"] is not None:
@@ -134,34 +122,32 @@ def _cross_entropy(given: Given) -> Trace:
     return trace.cross_entropy(x, target, g=given.g())
 
 
-def _article_rnn(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _article_rnn(given: Given, trace: Any) -> Trace:
     x, w = given.array("x", "1 2 3"), np.atleast_2d(given.array("w", "1 1"))
     H = len(w)
     b = given.array("b", "1 " * H)
     return trace.article_rnn(x, np.zeros(H), w, b, np.full((1, H), 2.0), [1.0])  # it writes [h, h]: h counts twice
 
 
-def _bptt(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _bptt(given: Given, trace: Any) -> Trace:
     x = given.array("x", "1 2 3")
-    w = given.array("w", (2, (1 if x.ndim == 1 else x.shape[1]) + 2))
-    return _recurrent("rnn", trace.rnn, 1, x, w, given)
+    w = given.array("w", (2, _inputs(x) + 2))
+    return trace.rnn(x, *_parts("rnn", 1, x, w, given), nonlinearity=given["nonlinearity"] or "tanh", g=given.g())
 
 
-def _lstm(given: Given) -> Trace:
-    from tinymed.teach import trace
-
+def _lstm(given: Given, trace: Any) -> Trace:
     x = given.array("x", "1 2")
-    return _recurrent("lstm", trace.lstm, 4, x, given.array("w", (4, (1 if x.ndim == 1 else x.shape[1]) + 1)), given)
+    w = given.array("w", (4, _inputs(x) + 1))
+    return trace.lstm(x, *_parts("lstm", 4, x, w, given), g=given.g())
 
 
-def _recurrent(name: str, run: Callable, k: int, x: np.ndarray, w: np.ndarray, given: Given) -> Trace:
-    """w is [W_ih, W_hh], side by side."""
-    w = np.atleast_2d(w)
-    inputs = 1 if x.ndim == 1 else x.shape[1]
+def _inputs(x: np.ndarray) -> int:
+    return 1 if x.ndim == 1 else x.shape[1]
+
+
+def _parts(name: str, k: int, x: np.ndarray, w: np.ndarray, given: Given) -> tuple:
+    """W_ih and W_hh, which stand side by side in w, and b."""
+    w, inputs = np.atleast_2d(w), _inputs(x)
     H = len(w) // k
     if len(w) != k * H or w.shape[1] != inputs + H:
         size = "x".join(map(str, w.shape))
@@ -172,13 +158,11 @@ def _recurrent(name: str, run: Callable, k: int, x: np.ndarray, w: np.ndarray, g
     b = None if given["b"] is None else given.array("b", "0")
     if b is not None and b.shape != (len(w),):
         raise ValueError(f"--b of {name}: expected {len(w)} numbers, one for each row of --w, got {b.size}")
-    return run(x, w[:, :inputs], w[:, inputs:], b, g=given.g())
+    return w[:, :inputs], w[:, inputs:], b
 
 
-def _optimizer(name: str) -> Callable[[Given], Trace]:
-    def make(given: Given) -> Trace:
-        from tinymed.teach import trace
-
+def _optimizer(name: str) -> Make:
+    def make(given: Given, trace: Any) -> Trace:
         p = given.array("x", "1 -2")
         g = given["g"]
         gradients = np.atleast_2d(numbers("--g", g) if g is not None else np.outer([0.5, 0.2, -0.1], np.ones(len(p))))
@@ -186,15 +170,14 @@ def _optimizer(name: str) -> Callable[[Given], Trace]:
             raise ValueError(
                 f"--g: each row is a gradient of --x and needs {p.size} number(s), got {gradients.shape[1]}"
             )
-        rate = 0.1 if given["lr"] is None else given["lr"]
-        return trace.sgd(p, gradients, rate, momentum=0.9) if name == "sgd" else trace.adam(p, gradients, rate)
+        rate, momentum = (own if given[of] is None else given[of] for of, own in (("lr", 0.1), ("momentum", 0.9)))
+        return trace.sgd(p, gradients, rate, momentum) if name == "sgd" else trace.adam(p, gradients, rate)
 
     return make
 
 
-def _graph(given: Given) -> Trace:
+def _graph(given: Given, trace: Any) -> Trace:
     import tinymed
-    from tinymed.teach import trace
 
     x, w = given.array("x", "1 2"), given.array("w", "3 4")
     if x.shape != w.shape:
@@ -207,37 +190,38 @@ def _graph(given: Given) -> Trace:
 class Example:
     """A formula by its names, the first of which is listed; where it stands; which options it takes."""
 
-    names: str
+    names: tuple[str, ...]
     section: str
     about: str
-    takes: str
-    make: Callable[[Given], Any]
+    takes: tuple[str, ...]
+    make: Make
 
 
-BACK = "g backward"
+BACK = "g", "backward"
+CONV, POOL = ("x", "w", "b", "stride", "padding", *BACK), ("x", "window", "stride", "padding", *BACK)
 EXAMPLES = [
-    Example("conv conv2d convolution", "4.1.1", "convolution", f"x w b stride padding {BACK}", _conv),
-    Example("maxpool max_pool2d", "4.1.2", "max pooling", f"x window stride padding {BACK}", _pool("max_pool2d")),
-    Example("avgpool avg_pool2d", "4.1.2", "average pooling", f"x window stride padding {BACK}", _pool("avg_pool2d")),
-    Example("matmul", "", "matrix product", f"x w {BACK}", _matmul),
-    Example("fc linear", "3.1.2", "fully connected layer", f"x w b {BACK}", _fc),
-    Example("relu", "1.4.3", "ReLU", f"x {BACK}", _elementwise("relu", "-2 -0.5 0 1 3")),
-    Example("relu6", "1.4.3", "ReLU6", f"x {BACK}", _elementwise("relu6", "-1 0 3 6 8")),
-    Example("sigmoid", "4.2.1", "the sigmoid σ", f"x {BACK}", _elementwise("sigmoid", "-2 -1 0 1 2")),
-    Example("softmax", "1.4.3", "softmax", f"x {BACK}", _softmax),
-    Example("crossentropy cross_entropy", "3.1.2", "loss of classes", f"x target {BACK}", _cross_entropy),
-    Example("rnn article_rnn", "4.2.3", "RNN, the article's form and numbers", "x w b", _article_rnn),
-    Example("bptt", "4.2", "RNN, backwards through time", f"x w b {BACK}", _bptt),
-    Example("lstm", "4.3", "LSTM with its gates", f"x w b {BACK}", _lstm),
-    Example("adam", "5.2", "the optimiser Adam", "x g lr", _optimizer("adam")),
-    Example("sgd", "", "gradient descent with momentum 0.9", "x g lr", _optimizer("sgd")),
-    Example("graph backward", "", "the graph of (Σ x·w − 1)², swept back", "x w", _graph),
+    Example(("conv", "conv2d", "convolution"), "4.1.1", "convolution", CONV, _conv),
+    Example(("maxpool", "max_pool2d"), "4.1.2", "max pooling, with --stride 1", POOL, _pool("max_pool2d")),
+    Example(("avgpool", "avg_pool2d"), "4.1.2", "average pooling, with --stride 1", POOL, _pool("avg_pool2d")),
+    Example(("matmul",), "", "matrix product", ("x", "w", *BACK), _matmul),
+    Example(("fc", "linear"), "3.1.2", "fully connected layer", ("x", "w", "b", *BACK), _fc),
+    Example(("relu",), "1.4.3", "ReLU", ("x", *BACK), _elementwise("relu", "-2 -0.5 0 1 3")),
+    Example(("relu6",), "1.4.3", "ReLU6", ("x", *BACK), _elementwise("relu6", "-1 0 3 6 8")),
+    Example(("sigmoid",), "4.2.1", "the sigmoid σ", ("x", *BACK), _elementwise("sigmoid", "-2 -1 0 1 2")),
+    Example(("softmax",), "1.4.3", "softmax", ("x", *BACK), _softmax),
+    Example(("crossentropy", "cross_entropy"), "3.1.2", "loss of classes", ("x", "target", *BACK), _cross_entropy),
+    Example(("rnn", "article_rnn"), "4.2.3", "RNN, the article's form and numbers", ("x", "w", "b"), _article_rnn),
+    Example(("bptt",), "4.2", "RNN, backwards through time", ("x", "w", "b", "nonlinearity", *BACK), _bptt),
+    Example(("lstm",), "4.3", "LSTM with its gates", ("x", "w", "b", *BACK), _lstm),
+    Example(("adam",), "5.2", "the optimiser Adam", ("x", "g", "lr"), _optimizer("adam")),
+    Example(("sgd",), "", "gradient descent with momentum", ("x", "g", "lr", "momentum"), _optimizer("sgd")),
+    Example(("graph", "backward"), "", "the graph of (Σ x·w − 1)², swept back", ("x", "w"), _graph),
 ]
 
 
 def find(name: str) -> Example:
     """The example of that name. Raises ValueError with the nearest name."""
-    names = {each: example for example in EXAMPLES for each in example.names.split()}
+    names = {each: example for example in EXAMPLES for each in example.names}
     asked = name.lower().replace("-", "_")
     if asked in names:
         return names[asked]
@@ -250,14 +234,14 @@ def find(name: str) -> Example:
 def _listing() -> None:
     click.echo("tinymed step NAME walks one of these (section of the article, if it has it):\n")
     for example in EXAMPLES:
-        click.echo(f"  {example.names.split()[0]:<14}{example.section or '-':<8}{example.about}")
+        click.echo(f"  {example.names[0]:<14}{example.section or '-':<8}{example.about}")
     click.echo("\nAdd --html FILE for a page, --text to print all steps, -h for the options.")
 
 
-def _refuse(context: click.Context, name: str, takes: list[str]) -> None:
+def _refuse(context: click.Context, name: str, takes: tuple[str, ...]) -> None:
     """Options given to a formula that has no use for them."""
     flags = {"backward": "--backward/--no-backward"}
-    for option in ("x", "w", "b", "g", "target", "window", "stride", "padding", "lr", "backward"):
+    for option in dict.fromkeys(each for example in EXAMPLES for each in example.takes):
         given = context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
         if given and option not in takes:
             usable = ", ".join(flags.get(each, f"--{each}") for each in takes)
@@ -273,9 +257,11 @@ def _refuse(context: click.Context, name: str, takes: list[str]) -> None:
 @click.option("--g", metavar="NUMBERS", help="What comes back, ∂L/∂y; of adam and sgd a gradient each row.")
 @click.option("--target", metavar="NUMBERS", help="True class, counted from 0.")
 @click.option("--window", type=click.IntRange(1), help="Side of the pooling window.  [default: 2]")
-@click.option("--stride", type=click.IntRange(1), help="Step of the window.  [default: 1]")
+@click.option("--stride", type=click.IntRange(1), help="Step of the window.  [default: 1; pooling --x: the window]")
 @click.option("--padding", type=click.IntRange(0), help="Border of zeros.  [default: 0]")
-@click.option("--lr", type=float, help="Learning rate.  [default: 0.1]")
+@click.option("--lr", type=float, help="Learning rate.  [the example's: 0.1]")
+@click.option("--momentum", type=float, help="Of sgd.  [the example's: 0.9]")
+@click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of bptt.  [default: tanh]")
 @click.option("--backward/--no-backward", default=True, help="Go on with the gradients.  [default: yes]")
 @click.option("--seed", type=click.IntRange(0), help="Random numbers instead of the example's.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page for the browser.")
@@ -290,15 +276,17 @@ def step(context: click.Context, name: str | None, html: Path | None, text: bool
     tinymed step lstm --html lstm.html
     """
     if name is None:
-        _refuse(context, "the list of formulas", [])
+        _refuse(context, "the list of formulas", ())
         _listing()
         return
     example = find(name)
-    _refuse(context, name, example.takes.split())
-    trace = example.make(Given(options))
+    _refuse(context, name, example.takes)
+    from tinymed.teach import trace
+
+    walked = example.make(Given(options), trace)
     if html is not None:
-        click.echo(f"Written to {trace.save(html)}: open it in a browser")
+        click.echo(f"Written to {walked.save(html)}: open it in a browser")
     if text:
-        trace.show()
+        walked.show()
     elif html is None:
-        trace.play()
+        walked.play()

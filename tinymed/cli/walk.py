@@ -19,7 +19,8 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.syntax import Syntax
 
-from tinymed.teach.lessons import BEGIN, END, Cell, Lesson, cells, student
+from tinymed.teach.check import WrongAnswer
+from tinymed.teach.lessons import BEGIN, END, Cell, Lesson, cells
 
 MATH = re.compile(r"(?<!`)\$\$(?P<display>.+?)\$\$|(?<![\\$`\w])\$(?P<inline>[^$\n]+?)\$(?!\w)", re.DOTALL)
 
@@ -52,11 +53,9 @@ def _formula(found: re.Match) -> str:
 
 
 def _plain(latex: str) -> str:
-    from tinymed.teach.terminal import plain
+    from tinymed.teach.latex import plain
 
-    latex = re.sub(r"\\[dt]?frac *([^\s{\\])", r"\\frac{\1}", latex)  # \frac12 is \frac{1}{2}
-    latex = re.sub(r"(\\frac\{[^{}]*\}) *([^\s{\\])", r"\1{\2}", latex)
-    return plain(latex).strip()
+    return plain(latex)
 
 
 class Walk:
@@ -65,8 +64,9 @@ class Walk:
     def __init__(self, lesson: Lesson, console: Console) -> None:
         self.lesson, self.console = lesson, console
         self.cells = lesson.cells
-        self.asked = cells(student(lesson.text))  # the same cells, with the solutions taken out
+        self.asked = cells(lesson.student, lesson.path)  # the same cells, with the solutions taken out
         self.done = 0  # the cells before this one have run
+        self.failed = 0  # so many of them
         self.module = types.ModuleType(lesson.name)
         self.module.__file__ = str(lesson.path)
 
@@ -78,7 +78,10 @@ class Walk:
         self.console.print(drawn(cell if k < self.done else self.asked[k]))
 
     def run(self, k: int) -> None:
-        """Run cell k with the names made so far, and print its last expression, as a notebook does."""
+        """Run cell k with the names made so far, and print its last expression, as a notebook does.
+
+        What it raises is told, and counted.
+        """
         cell = self.cells[k]
         if cell.kind == "markdown":
             return
@@ -87,7 +90,7 @@ class Walk:
         file = str(self.lesson.path)
         linecache.checkcache(file)
         try:
-            tree = ast.parse("\n" * (cell.line - 1) + cell.text)  # lines as in the file: traces read it there
+            tree = ast.parse("\n" * (cell.line - 1) + cell.text, file)  # lines as in the file: traces read it there
             shown = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
             value = None
             with warnings.catch_warnings():
@@ -97,8 +100,10 @@ class Walk:
                     value = eval(compile(ast.Expression(shown.value), file, "eval"), self.module.__dict__)
             if value is not None:
                 self._tell(value)
-        except Exception:
-            traceback.print_exc(limit=-3)
+        except (Exception, SystemExit) as error:
+            self.failed += 1
+            sys.stdout.flush()
+            click.echo(_told(error, file), err=True)
 
     def _tell(self, value: Any) -> None:
         from tinymed.teach.steps import Trace
@@ -109,8 +114,23 @@ class Walk:
             value.show(8)
 
 
-def walk(lesson: Lesson) -> None:
-    """Walk a lesson cell by cell, led by lines of standard input; where those end, on to the lesson's end."""
+def _told(error: BaseException, file: str) -> str:
+    """What a cell raised: the sentence of a check, and of what is not yet written; else the way from the cell on."""
+    if isinstance(error, WrongAnswer | NotImplementedError) and str(error):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"the cell asks to end Python, with {error!r}; the lesson goes on"
+    frame = error.__traceback__
+    while frame and frame.tb_frame.f_code.co_filename != file:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def walk(lesson: Lesson) -> int:
+    """Walk a lesson cell by cell, led by lines of standard input; where those end, on to the lesson's end.
+
+    How many of its cells failed is returned.
+    """
     walked = Walk(lesson, Console())
     before = sys.modules.get(lesson.name)
     sys.modules[lesson.name] = walked.module  # what its classes say that they come from
@@ -120,6 +140,7 @@ def walk(lesson: Lesson) -> None:
         sys.modules.pop(lesson.name)
         if before:
             sys.modules[lesson.name] = before
+    return walked.failed
 
 
 def _loop(walked: Walk) -> None:

@@ -1,26 +1,24 @@
 """A trace as HTML: a player with formula, line of code, numbers and matrices, that steps forwards and backwards.
 
-The formulas become MathML here, so that the page needs no library and no network. `player.js` draws the rest, in a
-shadow root that styles of the page around it do not reach. Where no script runs, a table of the steps is left.
+The formulas become MathML here, so that the page needs no library and no network. `memory.js` knows the trace at any
+step, `player.js` draws it, in a shadow root that styles of the page around it do not reach. Where no script runs, a
+table of the steps is left.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import uuid
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from latex2mathml.converter import convert
-
+from tinymed.teach.latex import mathml
 from tinymed.teach.steps import Cells, Trace, shown
 
 HERE = Path(__file__).parent
-ADDS = r"<mo><mrow><mo>([^<]*)</mo></mrow></mo><mo>&#x0003D;</mo>"  # \mathrel{+}=, which belongs together
+SCRIPT = '(function (id, css) {{\n"use strict";\n{}\n{}\n}})("{}", {});'
 ROWS = 200  # of the table that is there without a script
 
 PAGE = """<!doctype html>
@@ -45,12 +43,12 @@ def fragment(trace: Trace, alone: bool = False) -> str:
     """The player as a piece of HTML, for notebooks and pages; `alone` on its page, it takes all of the page's keys."""
     text = json.dumps(data(trace), ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     key = f"trace-{uuid.uuid5(uuid.NAMESPACE_URL, text)}"
-    script = (HERE / "player.js").read_text(encoding="utf-8").strip()
-    style = json.dumps((HERE / "player.css").read_text(encoding="utf-8")).replace("<", r"\u003c")
+    memory, player, css = ((HERE / name).read_text("utf-8") for name in ("memory.js", "player.js", "player.css"))
+    script = SCRIPT.format(memory, player, key, json.dumps(css).replace("<", r"\u003c"))
     return (
         f'<div id="{key}" class="tinymed-trace"{" data-alone" if alone else ""} data-lm-suppress-shortcuts="true">\n'
         f'<script type="application/json">{text}</script>\n{_table(trace)}\n</div>\n'
-        f'<script>{script}("{key}", {style});</script>'
+        f"<script>{script}</script>"
     )
 
 
@@ -113,16 +111,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(float(value)) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@lru_cache(1024)
-def mathml(latex: str) -> str:
-    """A formula as MathML, or "" where there is none."""
-    if not latex:
-        return ""
-    return re.sub(
-        ADDS, r"<mo>\1=</mo>", convert(latex.replace(r"\arg\max", r"\operatorname{arg\,max}"), display="block")
-    )
 
 
 def _table(trace: Trace) -> str:

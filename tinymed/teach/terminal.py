@@ -5,35 +5,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 
 import click
-import numpy as np
-from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console
 from rich.live import Live
-from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
-from tinymed.teach.steps import Step, Trace, shown
+from tinymed.teach.frame import frame
+from tinymed.teach.steps import Trace
 
-LARGE = 8  # rows and columns of a matrix drawn at a time
-MANY = 7  # arrays; of more, only those that a step touches are drawn
-STYLES = {"write": "bold black on yellow", "read": "bold white on blue", "window": "cyan", "empty": "dim", "": ""}
 KEYS = {
-    "next": ("\x1b[C", "\x1bOC", "\xe0M", "\x00M", " ", "\r", "n"),
+    "next": ("\x1b[C", "\x1bOC", "\xe0M", "\x00M", " ", "\r", "\n", "n"),
     "back": ("\x1b[D", "\x1bOD", "\xe0K", "\x00K", "\x7f", "b"),
     "next result": ("\x1b[B", "\x1bOB", "\x1b[6~", "\xe0P", "\x00P", "\xe0Q", "\x00Q"),
     "previous result": ("\x1b[A", "\x1bOA", "\x1b[5~", "\xe0H", "\x00H", "\xe0I", "\x00I"),
     "first": ("\x1b[H", "\x1bOH", "\x1b[1~", "\xe0G", "\x00G"),
     "last": ("\x1b[F", "\x1bOF", "\x1b[4~", "\xe0O", "\x00O"),
-    "quit": ("q", "Q", "\x1b"),
+    "quit": ("q", "Q", "\x1b", "\x03", "\x04"),  # the last two are Ctrl-C and Ctrl-D
     "help": ("?", "h"),
 }
 KEY = r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO.|[\x00\xe0].|."
@@ -52,9 +45,6 @@ q                     leave
 """
 
 
-# ---------------------------------------------------------------- walking
-
-
 def play(trace: Trace, keys: Iterable[str] | None = None, console: Console | None = None) -> int:
     """Walk the trace until q; return how many steps had then been done.
 
@@ -66,12 +56,13 @@ def play(trace: Trace, keys: Iterable[str] | None = None, console: Console | Non
     console = console or Console()
     k, typed, helping = min(1, len(trace)), "", False
     screen = Live(console=console, screen=keys is None, auto_refresh=False)
-    with suppress(KeyboardInterrupt), screen as live:
+    pressing = _keyboard() if keys is None else nullcontext(keys)
+    with suppress(KeyboardInterrupt, EOFError), pressing as pressed, screen as live:
         live.update(frame(trace, k), refresh=True)
-        for key in _pressed() if keys is None else keys:
+        for key in pressed:
             act = ACTS.get(key, "")
-            if key == "g" or (key.isdigit() and len(key) == 1) or (typed and key in "\x7f\b"):
-                typed = typed[:-1] if key in "\x7f\b" else typed + key
+            if key == "g" or key.isdecimal() or (typed and key in "\x7f\b"):
+                typed = "g" if key == "g" else typed[:-1] if key in "\x7f\b" else typed + key
             elif typed and key in "\r\n":
                 k, typed = min(int(typed.strip("g") or k), len(trace)), ""
             elif act == "quit" and not helping:
@@ -84,11 +75,30 @@ def play(trace: Trace, keys: Iterable[str] | None = None, console: Console | Non
     return k
 
 
-def _pressed() -> Iterator[str]:
-    """The keys, until there are no more; Ctrl-C and Ctrl-D leave as q does."""
-    with suppress(KeyboardInterrupt, EOFError):
-        while True:
-            yield from re.findall(KEY, click.getchar(), re.DOTALL)  # a key held down comes in several at a time
+@contextmanager
+def _keyboard() -> Iterator[Iterable[str]]:
+    """The keys as they are pressed, those too that come while a frame is drawn: click.getchar drops them."""
+    try:
+        import termios
+        import tty
+    except ImportError:  # on Windows click.getchar drops nothing
+        yield _keys(click.getchar)
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal, termios.TCSADRAIN)
+    mode = termios.tcgetattr(terminal)
+    mode[tty.LFLAG] &= ~termios.ISIG  # Ctrl-C is a key
+    termios.tcsetattr(terminal, termios.TCSADRAIN, mode)
+    try:
+        yield _keys(lambda: os.read(terminal, 4096).decode(errors="replace"))
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _keys(read: Callable[[], str]) -> Iterator[str]:
+    for text in iter(read, ""):
+        yield from re.findall(KEY, text, re.DOTALL)  # a key held down comes in several at a time
 
 
 def move(trace: Trace, k: int, act: str) -> int:
@@ -103,187 +113,3 @@ def move(trace: Trace, k: int, act: str) -> int:
         "last": n,
     }
     return min(max(to.get(act, k), 0), n)
-
-
-# ---------------------------------------------------------------- drawing
-
-
-def frame(trace: Trace, k: int, below: str = "") -> RenderableType:
-    """The trace after k steps: the last of them, and the arrays."""
-    step = trace[k - 1] if k else None
-    where = f"step {k} of {len(trace)}" if step else "before the first step"
-    title = Text.assemble((trace.title, "bold"), f"   {where}   {step.phase if step else ''}")
-    names = drawn(trace, k)
-    now, written, marked = trace.at(k), trace.written(k), marks(trace, k)
-    arrays = [
-        matrix(name, now[name], focus(trace, k, name), marked[name], written[name] if name in trace.born else None)
-        for name in names
-    ]
-    hidden = [name for name in trace.arrays if name not in names]
-    others = Text(f"not drawn here: {', '.join(hidden)}", "dim") if hidden else Text()
-    keys = Text(below or "← → a step   ↑ ↓ a result   g number   ? keys   q leaves", "dim")
-    rule = Rule(characters="─" if not step or step.phase != "backward" else "╌", style="dim")
-    return Group(title, rule, _lines(step), Text(), _Shelves(arrays), others, keys)
-
-
-def _lines(step: Step | None) -> RenderableType:
-    if step is None:
-        return Text("The arrays as they are given.")
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_row("formula", Text(plain(step.formula)))
-    lines.add_row("code", Text.assemble(step.code, (f"   {step.source}", "dim")))
-    lines.add_row("cells", Text(step.places))
-    lines.add_row("numbers", Text.assemble(step.numbers, " → ", (shown(step.result), "bold")))
-    return lines
-
-
-class _Shelves:
-    """Texts side by side, as many in a row as there is room for."""
-
-    def __init__(self, texts: list[Text]) -> None:
-        self.texts = texts
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows: list[list[Text]] = [[]]
-        left = options.max_width
-        for text in self.texts:
-            width = max(line.cell_len for line in text.split("\n")) + 3
-            if rows[-1] and width - 3 > left:
-                rows.append([])
-                left = options.max_width
-            rows[-1].append(text)
-            left -= width
-        for row in rows:
-            shelf = Table.grid(padding=(0, 3))
-            shelf.add_row(*row)
-            yield from (shelf, Text())
-
-
-def drawn(trace: Trace, k: int) -> list[str]:
-    """The arrays to draw: those met up to the end of this phase or, where they are many, those met last."""
-    if not len(trace):
-        return list(trace.arrays)
-    phase = trace[max(k - 1, 0)].phase
-    end = next((j for j in range(k, len(trace)) if trace[j].phase != phase), len(trace))
-    now, later = ({name for s in part for name in _touched(s)} for part in (trace.steps[:end], trace.steps[end:]))
-    names = [name for name in trace.arrays if name in now or (name not in later and name not in trace.born)]
-    if len(names) <= MANY:
-        return names
-    last: dict[str, None] = {}
-    for j in reversed(range(k)):
-        last |= dict.fromkeys(name for name, _ in (*trace[j].writes, *trace[j].reads))
-        if len(last) >= MANY:
-            break
-    wanted = max(MANY, len(_active(trace, k)))
-    return [name for name in names if name in list(last)[:wanted]] or names[:MANY]
-
-
-def _active(trace: Trace, k: int) -> set[str]:
-    return {name for s in trace.steps[k - 1 : k] for name, _ in (*s.writes, *s.reads)} if k else set()
-
-
-def _touched(step: Step) -> set[str]:
-    return {name for name, _ in (*step.reads, *step.writes)} | {name for name, *_ in step.changes}
-
-
-def marks(trace: Trace, k: int) -> dict[str, dict[int, str]]:
-    """What the last of k steps does to the cells of each array: write, read, or window (read for the same result)."""
-    found: dict[str, dict[int, str]] = {name: {} for name in trace.arrays}
-    if not k:
-        return found
-    step = trace[k - 1]
-    groups = [("window", trace[j].reads) for j in window(trace, k)] + [("read", step.reads), ("write", step.writes)]
-    for mark, cells in groups:
-        for name, ids in cells:
-            found[name].update(dict.fromkeys(ids, mark))
-    return found
-
-
-def window(trace: Trace, k: int) -> list[int]:
-    """The steps before the last of k that went into the same result: same cells and line, or the questions before."""
-    last, found = trace[k - 1], []
-    for j in reversed(range(k - 1)):
-        step = trace[j]
-        if step.writes and (step.writes, step.source) != (last.writes, last.source):
-            break
-        found.append(j)
-    return found
-
-
-def matrix(name: str, array: np.ndarray, cell: int, mark: dict[int, str], written: set[int] | None = None) -> Text:
-    """An array as text; of more than two axes, the slice with the cell; if written is given, only those cells."""
-    filled = range(array.size) if written is None else written
-    at = np.unravel_index(cell, array.shape) if array.shape else ()
-    kept = _kept(array.shape)
-    index = tuple(
-        _part(int(at[axis]), size) if axis in kept else int(at[axis]) for axis, size in enumerate(array.shape)
-    )
-    whole = all(part == slice(0, size) for part, size in zip(index, array.shape))
-    ids = np.atleast_2d(np.arange(array.size).reshape(array.shape)[index])
-    cells = [[_cell(array.flat[c], mark.get(c, "" if c in filled else "empty")) for c in row] for row in ids]
-    width = max(len(text) for row in cells for text, _ in row)
-    lines = [Text(name if whole else f"{name}[{','.join(_named(p, n) for p, n in zip(index, array.shape))}]", "bold")]
-    lines += [Text("").join(Text(text.rjust(width), STYLES[style]) for text, style in row) for row in cells]
-    return Text("\n").join(lines)
-
-
-def _cell(value: float, mark: str) -> tuple[str, str]:
-    text = shown(float(value))
-    written = {"write": f"[{text}]", "read": f"({text})", "window": f" {text}'", "empty": " · "}
-    return written.get(mark, f" {text} "), mark
-
-
-def focus(trace: Trace, k: int, name: str) -> int:
-    """The cell of an array that was touched last in k steps."""
-    for step in reversed(trace.steps[:k]):
-        for other, ids in (*step.writes, *step.reads):
-            if other == name and ids:
-                return ids[0]
-    return 0
-
-
-def _kept(shape: tuple[int, ...]) -> set[int]:
-    """The two axes drawn: the last that are longer than 1, before those that are not."""
-    axes = range(len(shape))
-    return set(axes if len(shape) <= 2 else sorted(axes, key=lambda axis: (shape[axis] > 1, axis))[-2:])
-
-
-def _part(at: int, size: int) -> slice:
-    start = at // LARGE * LARGE
-    return slice(start, min(start + LARGE, size))
-
-
-def _named(part: int | slice, size: int) -> str:
-    if isinstance(part, int):
-        return str(part)
-    return ":" if part == slice(0, size) else f"{part.start}:{part.stop}"
-
-
-# ---------------------------------------------------------------- LaTeX as text
-
-
-def _fraction(node: Any, l2tobj: LatexNodes2Text) -> str:
-    """a/b, with brackets around what would read otherwise without them."""
-    parts = [l2tobj.nodelist_to_text(group.nodelist).strip() for group in node.nodeargs]
-    bare = [re.sub(r"[_^]\{.*?\}", "", part) for part in parts]
-    return "/".join(f"({part})" if re.search(r"[-+/· ]", rest) else part for part, rest in zip(parts, bare))
-
-
-@lru_cache(1)
-def _converter() -> LatexNodes2Text:
-    macros = [MacroTextSpec("frac", _fraction), MacroTextSpec(",", " ")]
-    words = {"cdot": "· ", "circ": "∘ ", "ni": "∋ ", "sum": "∑ ", "arg": "arg ", "ell": "ℓ "}
-    words |= {name: f"{name} " for name in ("ln", "tanh", "max", "min")}
-    macros += [MacroTextSpec(name, text) for name, text in words.items()]
-    context = get_default_latex_context_db()
-    context.add_context_category("formulas", macros=macros, prepend=True)
-    return LatexNodes2Text(latex_context=context, keep_braced_groups=True)
-
-
-@lru_cache(1024)
-def plain(latex: str) -> str:
-    """A formula as one line of text: ∂L/∂b_o = ∑_{n,i,j} g_{n,o,i,j}"""
-    text = _converter().latex_to_text(latex)
-    text = re.sub(r" +(?=[_^),}\]])", "", re.sub(r"\s+", " ", text))
-    return re.sub(r"([_^])\{(\w)\}", r"\1\2", text).strip()
