@@ -1,10 +1,15 @@
 """Every exercise accepts a right answer and rejects each classic mistake, naming it."""
 
+import inspect
+import re
+import time
+
 import numpy as np
 import pytest
 
 from tinymed.teach import WrongAnswer, check, race
-from tinymed.teach.check import exercise, exercises
+from tinymed.teach.check import Exercise, _difference, _run, exercise, exercises
+from tinymed.teach.race import TRACKS
 
 ALL = exercises()
 MISTAKES = [(e, hint) for e in ALL.values() for hint in e.mistakes]
@@ -42,7 +47,7 @@ def test_the_first_wrong_element_is_named():
         return y
 
     with pytest.raises(
-        WrongAnswer, match=r"conv2d_single, case 1 of 5 \(x 3x3, w 2x2\): y\[1, 0\] is 12\.5, expected 12 "
+        WrongAnswer, match=r"conv2d_single, case 1 of 6 \(x 3x3, w 2x2\): y\[1, 0\] is 67\.5, expected 67 "
     ):
         check("conv2d_single", one_wrong)
 
@@ -66,6 +71,56 @@ def test_other_ways_of_being_wrong():
         check("conv2d_single", np.zeros(3))
     with pytest.raises(ValueError, match="did you mean 'conv2d_single'"):
         check("conv2d_singel", None)
+    with pytest.raises(TypeError, match=r"the name of an exercise, as text; got an int$"):
+        check(3, _not_written)
+
+
+@pytest.mark.parametrize("returned", [[[1, 2], [3]], [[1.0, None], [2.0, 3.0]]])
+def test_what_is_no_array_is_not_called_an_error_of_the_students_function(returned):
+    with pytest.raises(WrongAnswer, match=r"\): y holds no numbers but object; .* rows of different lengths\?$"):
+        check("conv2d_single", lambda x, w: returned)
+
+
+def test_complex_numbers_are_wrong():
+    with pytest.raises(WrongAnswer, match=r"y holds complex numbers, expected real ones$"):
+        check("conv2d_single", lambda x, w: exercise("conv2d_single").answer(x, w) + 1j)
+
+
+def test_a_list_of_numbers_is_several_outputs_where_several_are_asked_for():
+    asked = Exercise("pair", 0, "", lambda a: (a, 2 * a), lambda rng: [{"a": 1.5}], outputs=("a", "b"))
+    assert (
+        _difference(asked, _run(asked, lambda a: [a, 2 * a], {"a": 1.5}), _run(asked, asked.answer, {"a": 1.5})) == ""
+    )
+    assert "returns 1 thing" in _difference(asked, _run(asked, lambda a: a, {"a": 1.5}), [np.ones(()), np.ones(())])
+
+
+def _bad_tensors(a, b):
+    return (a * a + b * b).detach().numpy()
+
+
+def _changing_tensors(a, b):
+    a.detach().numpy()[...] = 0
+    return (a * a + b * b).sqrt()
+
+
+def test_wrong_in_an_exercise_that_takes_tensors():
+    with pytest.raises(WrongAnswer, match=r"\): it must return a tensor, .*; got an ndarray$"):
+        check("edge_strength", _bad_tensors)
+    with pytest.raises(WrongAnswer, match=r"changed its argument a; work on a copy, a\.clone\(\)"):
+        check("edge_strength", _changing_tensors)
+
+
+def test_an_answer_is_run_once_a_case(capsys):
+    """What it prints comes once, however many mistakes it is compared with."""
+    calls = []
+
+    def noted(x, w):
+        calls.append(x)
+        return -exercise("conv2d_single").answer(x, w)
+
+    with pytest.raises(WrongAnswer, match="case 1 of 6"):
+        check("conv2d_single", noted)
+    assert len(calls) == 6
 
 
 def _not_written(x, w):
@@ -95,5 +150,48 @@ def _windows(x):
 def test_a_race_is_for_right_answers():
     with pytest.raises(WrongAnswer, match="make it right first"):
         race("matmul", lambda a, b: a @ b + 1)
+    with pytest.raises(WrongAnswer, match=r"shape \(\), expected .* first: check\('conv2d_im2col', …\)$"):
+        race("conv2d", lambda x, w: None)
+    with pytest.raises(WrongAnswer, match="no array"):
+        race("matmul", lambda a, b: [[1], [2, 3]])
     with pytest.raises(ValueError, match="there are conv2d, max_pool2d, matmul"):
         race("lstm", None)
+
+
+def test_a_cure_is_an_exercise_that_there_is():
+    for name, track in TRACKS.items():
+        with pytest.raises(WrongAnswer) as caught:
+            race(name, lambda **_: 0)
+        for named in re.findall(r"check\('(\w+)'", str(caught.value)):
+            assert list(inspect.signature(exercise(named).answer).parameters) == list(track()[0])
+
+
+def test_an_answer_must_stay_right_while_it_is_timed():
+    calls = []
+
+    def once(a, b):
+        calls.append(a)
+        return a @ b if len(calls) == 1 else None
+
+    with pytest.raises(WrongAnswer, match=r"the first call was right, and a later one gives shape \(\)"):
+        race("matmul", once, seconds=0.01)
+
+
+def test_an_answer_that_zeroes_its_arguments_is_caught_and_harms_nobody_else():
+    def product(a, b):
+        y = a @ b
+        a[...] = 0
+        return y
+
+    with pytest.raises(WrongAnswer, match="other numbers; does it change its arguments"):
+        race("matmul", product, seconds=0.01)
+
+
+def test_a_slow_answer_is_not_zero_times_as_fast(capsys):
+    def slow(a, b):
+        time.sleep(0.05)
+        return a @ b
+
+    race("matmul", slow, seconds=0.01)
+    race("matmul", lambda a, b: a @ b, seconds=0.01)
+    assert re.search(r"reference .* 0\.0\d*[1-9]\d* times as fast", capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ each = pytest.mark.parametrize("lesson", ALL, ids=lambda one: str(one.path.relat
 
 
 def test_there_are_lessons():
-    assert ENGLISH
+    assert len(ENGLISH) == 16
+    assert len(ALL) == 16 + 9
 
 
 @each
@@ -177,6 +179,13 @@ def test_student_copies_stop_at_each_exercise_and_name_it(lesson):
         assert re.match(rf"(Exercise|练习) ?{lesson.number}\.\d+: \S", name)
 
 
+def test_notebooks_and_the_site_are_made_by_the_same_versions():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    notebook, docs = ({pin.partition("==")[0]: pin for pin in extras[name]} for name in ("notebook", "docs"))
+    assert set(notebook) & set(docs) == {"jupytext", "ipykernel", "nbclient"}
+    assert all("==" in pin and docs.get(name, pin) == pin for name, pin in notebook.items())
+
+
 # ---------------------------------------------------------------- formula → lesson → code → trace → test
 
 
@@ -186,8 +195,18 @@ def test_an_equation_has_a_lesson_loops_a_trace_and_a_test(e):
     file, name = e.twin.split(":")
     assert defines(ROOT / file, name)
     assert callable(getattr(trace, e.trace))
-    test = (ROOT / e.test).read_text()
-    assert name in test or e.name in test, f"{e.test} does not speak of {name}"
+    assert name in calls(ROOT / e.test), f"{e.test} never calls {name}"
+
+
+def calls(file):
+    """The names of the functions that a file calls: F.conv2d(…), trace.conv2d(…), conv2d(…); no mention will do."""
+    called = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    return {getattr(function, "attr", getattr(function, "id", "")) for function in called}
+
+
+def test_a_mention_is_no_call(tmp_path):
+    (tmp_path / "a.py").write_text('"""conv2d(x)"""\nfrom a import conv2d\nF.linear(x)  # conv2d(x)\n"conv2d"\n')
+    assert calls(tmp_path / "a.py") == {"linear"}
 
 
 def test_an_equation_leads_to_the_lesson_that_steps_through_it():

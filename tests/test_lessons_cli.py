@@ -1,6 +1,7 @@
 """Finding lessons, copies of one for students, and the command `tinymed tutorials`, on a small lesson."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,19 +100,63 @@ def test_a_lesson_knows_itself(trial):
     assert TRIAL.splitlines()[found.cells[1].line - 1] == "import numpy as np"
 
 
-@pytest.mark.parametrize("wanted", ["1", "01", "01_sums", "sums"])
+@pytest.mark.parametrize("wanted", ["1", "01", "01_sums", "sums", "SUMS", "01_Sums"])
 def test_names_of_a_lesson(trial, wanted):
     assert files.lesson(wanted).name == "01_sums"
 
 
 def test_an_unknown_lesson(trial, refused):
     refused(r"there is no lesson 'smus'; did you mean 01_sums\?", "tutorials", "open", "smus")
-    refused(r"there is no lesson '9'; there are 01_sums", "tutorials", "step", "9")
+    refused(r"there is no lesson '9'; tinymed tutorials list names", "tutorials", "step", "9")
+
+
+def test_an_unknown_lesson_of_the_course_is_met_with_the_nearest_three():
+    with pytest.raises(ValueError, match="did you mean") as caught:
+        files.lesson("CONVOLUTIONS")
+    assert re.findall(r"\d\d_\w+", str(caught.value))[:2] == ["01_convolution", "02_convolution_backward"]
+    with pytest.raises(ValueError, match="tinymed tutorials list") as caught:
+        files.lesson("quantum")
+    assert len(re.findall(r"\d\d_\w+", str(caught.value))) <= 3
 
 
 def test_code_before_the_first_cell_is_refused():
-    with pytest.raises(ValueError, match="starts with '# %%'"):
+    with pytest.raises(ValueError, match="lesson:1: a lesson starts with '# %%'"):
         cells("x = 1\n# %%\ny = 2\n")
+
+
+@pytest.mark.parametrize(
+    "mark", ["# %% see [1]", "# %% [raw]", "#%%", "# %%time", "# %%% more", "# %% [markdown] old", " # %%"]
+)
+def test_what_looks_like_a_mark_and_is_none_is_refused(trial, refused, mark):
+    (trial / "01_sums.py").write_text(TRIAL.replace("# %%\nimport", f"{mark}\nimport"))
+    said = rf"01_sums\.py:8: a cell starts with '# %%' or '# %% \[markdown\]', not '{re.escape(mark)}'"
+    refused(said, "tutorials", "open", "1")
+    refused(said, "tutorials", "student", "-o", "mine")
+    refused(said, "tutorials", "notebook", "1", "-o", "mine")
+
+
+def test_prose_without_its_sign_is_refused():
+    with pytest.raises(ValueError, match=r"a\.py:4: in a cell of prose every line starts with '#', not 'Adds\.'"):
+        cells("# %% [markdown]\n# # A\n\nAdds.\n", "a.py")
+
+
+def test_what_jupyter_keeps_of_a_cell_is_read_past():
+    nbformat = pytest.importorskip("nbformat", reason="the extra notebook is not installed")
+    jupytext = pytest.importorskip("jupytext", reason="the extra notebook is not installed")
+    graded = {"nbgrader": {"grade": True, "grade_id": "a [b]", "points": [1]}, "scrolled": True}
+    made = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# 01 · A", metadata={"slideshow": {"slide_type": "slide"}}),
+            nbformat.v4.new_code_cell("x = 1", metadata=graded | {"tags": ["check", "late-one"]}),
+            nbformat.v4.new_code_cell("x = 2", metadata=graded | {"title": "Two"}),
+        ]
+    )
+    text = jupytext.writes(made, fmt="py:percent")
+    assert 'nbgrader={"grade": true' in text
+    assert [(c.kind, c.text, c.tags) for c in cells(text)] == [
+        ("markdown", "# 01 · A", ()), ("code", "x = 1", ("check", "late-one")), ("code", "x = 2", ()),
+    ]  # fmt: skip
+    assert cells('# %% scrolled=true tags=["check"]\nx\n') == [Cell("code", "x", ("check",), 2)]
 
 
 # ---------------------------------------------------------------- the command
@@ -161,10 +206,30 @@ def test_step_is_led_by_what_is_typed(trial, command, monkeypatch, tmp_path, typ
 def test_a_cell_that_fails_does_not_end_the_walk(trial, command, monkeypatch, tmp_path):
     (trial / "01_sums.py").write_text(TRIAL.replace("x.sum()", "x.sun()"))
     monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
-    _, said, complaint = command("tutorials", "step", "1")
-    assert '01_sums.py", line 12' in complaint
+    code, said, complaint = command("tutorials", "step", "1")
+    assert complaint.splitlines()[1].endswith('01_sums.py", line 12, in <module>'), "the way begins in the lesson"
+    assert "walk.py" not in complaint
     assert "AttributeError" in complaint
     assert "the sum is 3.0" in said
+    assert code == 1, "where nobody reads, the exit code tells"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import tinymed.teach; tinymed.teach.check('conv2d_single', lambda x, w: x)", r"conv2d_single, case 1 .*\n"),
+        ("raise NotImplementedError('Exercise 1.1: add')", r"Exercise 1\.1: add\n"),
+        ("raise SystemExit(3)", r"the cell asks to end Python, with SystemExit\(3\); the lesson goes on\n"),
+        ("x.sum(", r'  File ".*01_sums\.py", line 12\n(.*\n)+SyntaxError: .*\n'),
+    ],
+)
+def test_what_a_cell_raises_is_told(trial, command, monkeypatch, tmp_path, line, told):
+    (trial / "01_sums.py").write_text(TRIAL.replace("x.sum()", line))
+    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    code, said, complaint = command("tutorials", "step", "1")
+    assert re.fullmatch(told, complaint), complaint
+    assert said.endswith("the end of the lesson\n")
+    assert code == 1
 
 
 def test_student_files(trial, command):
@@ -177,6 +242,29 @@ def test_student_files(trial, command):
     assert Path("mine/01_sums.py").read_text() == "my work"
     command("tutorials", "student", "-o", "mine", "--lang", "zh", "--force", "--solutions")
     assert Path("mine/01_sums.py").read_text() == lessons()[0].twin.text
+
+
+def test_a_file_that_is_no_text_stays_and_the_others_are_written(trial, command):
+    (trial / "02_more.py").write_text(TRIAL.replace("01 ·", "02 ·"))
+    Path("mine").mkdir()
+    Path("mine/01_sums.py").write_bytes(b"\xff\xfe")
+    code, said, _ = command("tutorials", "student", "-o", "mine")
+    assert (code, said.splitlines()[1]) == (0, "mine/02_more.py")
+    assert Path("mine/01_sums.py").read_bytes() == b"\xff\xfe"
+
+
+def test_nothing_is_written_where_one_lesson_cannot_be(trial, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    refused("needs jupytext", "tutorials", "student", "-o", "mine", "--format", "both")
+    (trial / "02_more.py").write_bytes(b"# %%\n\xff")
+    refused(r"02_more\.py is no text in UTF-8", "tutorials", "student", "-o", "mine")
+    assert not Path("mine").exists()
+
+
+@pytest.mark.parametrize("place", [".", "zh"])
+def test_the_lessons_themselves_are_not_written_over(trial, refused, place):
+    refused("holds the lessons themselves", "tutorials", "student", "-o", trial / place, "--force")
+    assert (trial / "01_sums.py").read_text() == TRIAL
 
 
 def test_a_missing_twin_is_said(trial, command):
@@ -200,6 +288,27 @@ def test_notebooks(trial, command):
     assert "SOLUTION" not in Path("mine/01_sums.ipynb").read_text()
 
 
+def test_a_notebook_that_is_there_stays(trial, command):
+    pytest.importorskip("jupytext", reason="the extra notebook is not installed")
+    Path("books").mkdir()
+    Path("books/01_sums.ipynb").write_text("my work")
+    for more in ((), ("--run",)):
+        _, said, _ = command("tutorials", "notebook", "1", "-o", "books", *more)
+        assert said == "books/01_sums.ipynb is there and stays as it is; --force writes over it\n"
+    assert Path("books/01_sums.ipynb").read_text() == "my work"
+    command("tutorials", "notebook", "1", "-o", "books", "--force")
+    assert "import numpy" in Path("books/01_sums.ipynb").read_text()
+
+
+def test_a_notebook_that_fails_or_cannot_run_is_one_sentence(trial, refused, monkeypatch):
+    pytest.importorskip("ipykernel", reason="the extra notebook is not installed")
+    (trial / "01_sums.py").write_text(TRIAL.replace("x.sum()", "1 / 0"))
+    refused("the lesson 01_sums stops: ZeroDivisionError", "tutorials", "notebook", "1", "-o", "books", "--run")
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    refused(r'needs nbclient, .*"tinymed\[notebook\]"', "tutorials", "notebook", "1", "-o", "books", "--run")
+    assert not Path("books").exists()
+
+
 def test_a_notebook_that_has_run(trial, command):
     nbformat = pytest.importorskip("nbformat", reason="the extra notebook is not installed")
     pytest.importorskip("ipykernel", reason="the extra notebook is not installed")
@@ -210,6 +319,6 @@ def test_a_notebook_that_has_run(trial, command):
 
 
 def test_what_needs_jupytext_says_so(trial, refused, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "jupytext", None)
+    monkeypatch.setitem(sys.modules, "jupytext", None)
     refused(r'needs jupytext, .*: pip install "tinymed\[notebook\]"', "tutorials", "notebook", "1", "-o", "books")
     refused(r'pip install "tinymed\[docs\]"', "site", "build", "-o", "pages")

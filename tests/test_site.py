@@ -1,8 +1,10 @@
 """The site: built once, whole without a network, and opened page by page in a browser that has none."""
 
+import ast
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from tinymed.teach import findings
+from tinymed.teach import site as builder
 from tinymed.teach.equations import EQUATIONS
 from tinymed.teach.lessons import lessons, student
 from tinymed.teach.site.api import MODULES
@@ -24,13 +27,11 @@ for extra in ("sphinx", "myst_nb", "furo", "sphinx_copybutton", "jupytext", "nbc
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The course's site, built by one of the processes that run tests."""
-    from tinymed.teach.site import build
-
     here = tmp_path_factory.getbasetemp()
     out = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "site"
     with FileLock(f"{out}.lock", timeout=280):
         if not (out / "index.html").exists():
-            build(out, jobs=2, say=lambda _: None)
+            builder.build(out, jobs=2, say=lambda _: None)
     return out
 
 
@@ -148,17 +149,59 @@ def test_a_lesson_that_fails_ends_the_build_with_its_name(tmp_path, refused):
     )
 
 
-def test_other_peoples_folders_are_left_alone(tmp_path, refused):
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """A lesson that is run fails the test: what is wrong must be found before."""
+    monkeypatch.setattr(builder, "run", lambda *_: pytest.fail("lessons were run"))
+
+
+@pytest.mark.parametrize("theirs", ["thesis.txt", "objects.inv"])
+def test_other_peoples_folders_are_left_alone(tmp_path, refused, nothing_runs, theirs):
+    """Sphinx writes objects.inv into any site."""
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").touch()
-    refused("holds something that is no site", "site", "build", "-o", tmp_path / "out")
+    for name in (theirs, "thesis.html"):
+        (tmp_path / "out" / name).touch()
+    refused("holds something that is no site of tinymed's", "site", "build", "-o", tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {theirs, "thesis.html"}
+
+
+def test_what_cannot_become_a_site_is_found_before_lessons_run(tmp_path, refused, nothing_runs, monkeypatch):
     refused("holds no lessons", "site", "build", "-o", "x", "--lessons", tmp_path)
+    (tmp_path / "file").touch()
+    refused("file", "site", "build", "-o", tmp_path / "file" / "site")
+    for name, code in (("", ""), ("zh", "# %%\n2\n")):
+        (tmp_path / "lessons" / name).mkdir(parents=True)
+        (tmp_path / "lessons" / name / "01_one.py").write_text(f"# %% [markdown]\n# # 01 · One\n\n# %%\n1\n\n{code}")
+    refused("has 2 code cells, and its twin 1", "site", "build", "-o", "x", "--lessons", tmp_path / "lessons")
+    (tmp_path / "lessons" / "01_one.py").write_text("# %% see [1]\n1\n")
+    refused(r"01_one\.py:1: a cell starts", "site", "build", "-o", "x", "--lessons", tmp_path / "lessons")
+    monkeypatch.setattr(builder, "FILES", "sphinx-of-giza")
+    refused(r"needs sphinx-of-giza, .*tinymed\[docs\]", "site", "build", "-o", "x")
+
+
+def test_the_folder_of_a_site_stays_and_what_is_hidden_in_it(tmp_path, monkeypatch):
+    """So `-o .` will do, and a site that git keeps; a link in it is cut, and not followed."""
+    here, made, elsewhere = tmp_path / "here", tmp_path / "made", tmp_path / "elsewhere"
+    for folder in (here / ".git", here / "old", made, elsewhere):
+        folder.mkdir(parents=True)
+    for file in (here / "old" / "a.html", here / "index.html", elsewhere / "thesis.txt", here / builder.MARK):
+        file.touch()
+    (here / "link").symlink_to(elsewhere)
+    (made / "index.html").write_text("new")
+    monkeypatch.chdir(here)
+    builder._may_replace(Path("."))
+    builder._replace(Path("."), made)
+    assert sorted(file.name for file in here.iterdir()) == [".git", builder.MARK, "index.html"]
+    assert Path("index.html").read_text() == "new"
+    assert (elsewhere / "thesis.txt").exists()
+
+
+def _build(out, folder):
+    builder.build(out, jobs=1, folder=folder, say=lambda _: None)
 
 
 def test_pages_come_out_alike(tmp_path):
     """Two builds of a lesson, byte for byte."""
-    from tinymed.teach.site import build
-
     (tmp_path / "lessons").mkdir()
     text = "# %% [markdown]\n# # 01 · One\n\n# %%\nimport matplotlib.pyplot as plt\nprint(1)\nplt.plot([1, 2])\n"
     (tmp_path / "lessons" / "01_one.py").write_text(text + "\n# %%\nprint(2)\nobject()\n")
@@ -166,15 +209,15 @@ def test_pages_come_out_alike(tmp_path):
     (tmp_path / "lessons" / "lecturer" / "plan.md").write_text("# Plan\n\nFirst [one](../01_one.py).\n")
     (tmp_path / "lessons" / "lecturer" / "answers.md").write_text("# The answers\n\nseventeen\n")
     (tmp_path / "b").mkdir()
-    for old in ("objects.inv", "old.html"):  # a site that was there is replaced
+    for old in (builder.MARK, "old.html"):  # a site that was there is replaced
         (tmp_path / "b" / old).touch()
-    for name in "ab":
-        build(tmp_path / name, jobs=1, folder=tmp_path / "lessons", say=lambda _: None)
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda name: _build(tmp_path / name, tmp_path / "lessons"), "ab"))
     one, other = (sorted((tmp_path / name).rglob("*")) for name in "ab")
     assert [f.relative_to(tmp_path / "a") for f in one] == [f.relative_to(tmp_path / "b") for f in other]
     assert 'href="../01_one.html"' in (tmp_path / "a" / "lecturer" / "plan.html").read_text()
     assert "seventeen" not in (tmp_path / "a" / "searchindex.js").read_text()
-    assert not any("answers" in page.read_text() for page in (tmp_path / "a").rglob("*.html"))
+    assert not any(re.search("lecturer/answers|The answers", page.read_text()) for page in pages(tmp_path / "a"))
     for a, b in zip(one, other):
         assert a.is_dir() or a.read_bytes() == b.read_bytes(), a.name
 
@@ -215,7 +258,22 @@ def opened(browser):
     assert complaints == []
 
 
+def players(lesson):
+    """How many of a lesson's cells end in the name of a trace."""
+    traces, count = set(), 0
+    for cell in lesson.cells:
+        for node in ast.parse(cell.text).body if cell.kind == "code" else ():
+            match node:
+                case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("trace")))):
+                    traces.add(name)
+        count += cell.kind == "code" and cell.text.rpartition("\n")[2] in traces
+    return count
+
+
 def test_every_page_opens_whole(site, opened):
+    """With its formulas, in its width, and, of a lesson and its twin, with a player for every trace."""
+    traces = {f"{lesson.name}.html": players(lesson) for lesson in lessons()}
+    assert sum(n > 0 for n in traces.values()) > 10
     for file in pages(site):
         if "_modules" in file.parts:
             continue
@@ -224,15 +282,11 @@ def test_every_page_opens_whole(site, opened):
         assert len(page.query_selector_all("mjx-container")) >= len(formulas), file.name
         assert not page.query_selector_all("mjx-merror, [data-mjx-error]"), file.name
         assert page.evaluate("document.documentElement.scrollWidth") <= 1250, file.name
+        if file.parent in (site, site / "zh"):
+            assert page.evaluate(PLAYERS) == traces.get(file.name, 0), file
 
 
-def test_lessons_have_players(site, opened):
-    played = [file for file in site.glob("[0-9]*.html") if "tinymed-trace" in file.read_text()]
-    assert played
-    page = opened(played[0])
-    assert page.evaluate(
-        "[...document.querySelectorAll('*')].some(e => e.shadowRoot && e.shadowRoot.querySelector('button'))"
-    )
+PLAYERS = "[...document.querySelectorAll('*')].filter(e => e.shadowRoot?.querySelector('button')).length"
 
 
 def test_pages_fit_a_phone(site, opened):

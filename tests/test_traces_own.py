@@ -287,8 +287,8 @@ def swallowing(x):
         (too_large, 1.0, r"y has 40000 of them, in shape \(200, 200\)"),
         (generator, [1.0], "nothing in generator could be followed"),
         (lambda x: x + 1, 1.0, "could be followed|cannot be read"),
-        (functools.partial(one_line, 1.0), 1.0, "got a partial"),
-        (3, 1.0, "got a int|got an int"),
+        (functools.partial(one_line, 1.0), 1.0, "of type partial"),
+        (3, 1.0, "of type int"),
         (swallowing, 1.0, "more than 5000 steps"),
     ],
 )

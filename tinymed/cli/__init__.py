@@ -50,7 +50,9 @@ for command in (demo, step, tutorials, site, train, evaluate, predict, data, ben
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; what the user got wrong is one line and exit code 2; how to place missing data, some more."""
+    """Run the command; what the user got wrong, or has not installed, is one line and exit code 2; how to place missing
+    data, some more.
+    """
     log = logging.getLogger("tinymed")
     if not any(isinstance(handler, _Say) for handler in log.handlers):
         log.addHandler(_Say())
@@ -65,11 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
         if error.filename and error.strerror:
             _fail(f"{error.filename}: {error.strerror.lower()}")
         _fail(str(error), lines=True)
-    except (ValueError, TypeError, IndexError, FloatingPointError) as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort):  # Abort is a RuntimeError too
         click.echo("tinymed: stopped", err=True)
         sys.exit(130)
+    except (ValueError, TypeError, IndexError, FloatingPointError, RuntimeError, ImportError) as error:
+        _fail(str(error))
 
 
 def _fail(message: str, lines: bool = False) -> NoReturn:

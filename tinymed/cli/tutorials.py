@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 from tinymed.cli.data import FOLDER
 
 OUT = click.option("-o", "--out", type=FOLDER, required=True, help="Folder to write to.")
+FORCE = click.option("--force", is_flag=True, help="Write over files that are there.")
 LANGUAGE = click.option("--lang", type=click.Choice(("en", "zh")), default="en", show_default=True)
 
 
@@ -54,11 +55,11 @@ def open_(lesson: str, lang: str) -> None:
     from rich.console import Console
 
     from tinymed.cli.walk import drawn
-    from tinymed.teach.lessons import cells, student
+    from tinymed.teach.lessons import cells
 
     console = Console()
     with console.capture() as shown:
-        for cell in cells(student(_found(lesson, lang).text)):
+        for cell in cells(_found(lesson, lang).student):
             console.print(drawn(cell))
             console.print()
     click.echo_via_pager(shown.get(), color=console.is_terminal)
@@ -70,11 +71,12 @@ def open_(lesson: str, lang: str) -> None:
 def step(lesson: str, lang: str) -> None:
     """Walk LESSON cell by cell: Enter runs the next one, b shows the one before, p is a Python prompt, q quits.
 
-    Where the input is not a terminal, it runs to the end.
+    Where the input is not a terminal, it runs to the end; a cell that failed then gives exit code 1.
     """
     from tinymed.cli.walk import walk
 
-    walk(_found(lesson, lang))
+    if walk(_found(lesson, lang)) and not sys.stdin.isatty():
+        sys.exit(1)
 
 
 @tutorials.command(short_help="Write notebooks.")
@@ -82,17 +84,22 @@ def step(lesson: str, lang: str) -> None:
 @OUT
 @LANGUAGE
 @click.option("--run", is_flag=True, help="Run it, and keep what it shows.")
-def notebook(lesson: str, out: Path, lang: str, run: bool) -> None:
-    """Write LESSON, a number, a name or "all", as notebooks with the solutions in them."""
+@FORCE
+def notebook(lesson: str, out: Path, lang: str, run: bool, force: bool) -> None:
+    """Write LESSON, a number, a name or "all", as notebooks with the solutions in them.
+
+    Files that are there already, which may hold a student's work, stay as they are.
+    """
     from tinymed.teach.lessons import lessons
 
+    files: dict[Path, str] = {}
     for found in [_in(lang, one) for one in lessons()] if lesson == "all" else [_found(lesson, lang)]:
-        made = _notebook(found.text)
-        if run:
-            from tinymed.teach.site.run import execute
-
-            execute(made, found.name)
-        click.echo(_write(out / f"{found.name}.ipynb", _as_text(made), force=True))
+        path = out / f"{found.name}.ipynb"
+        if run and path.exists() and not force:
+            click.echo(_stays(path))  # known before it has run
+        else:
+            files[path] = _notebook(found.text, found, run)
+    _write(files, force)
 
 
 @tutorials.command(short_help="Write copies for students.")
@@ -100,20 +107,23 @@ def notebook(lesson: str, out: Path, lang: str, run: bool) -> None:
 @LANGUAGE
 @click.option("--solutions", is_flag=True, help="Leave the solutions in: for lecturers.")
 @click.option("--format", "form", type=click.Choice(("py", "ipynb", "both")), default="py", show_default=True)
-@click.option("--force", is_flag=True, help="Write over files that are there.")
+@FORCE
 def student(out: Path, lang: str, solutions: bool, form: str, force: bool) -> None:
     """Write every lesson without its solutions: each exercise is a function to be written, and a check of it.
 
     Files that are there already, which may hold a student's work, stay as they are.
     """
-    from tinymed.teach import lessons
+    from tinymed.teach.lessons import lessons
 
-    for english in lessons.lessons():
+    files: dict[Path, str] = {}
+    for english in lessons():
         found = _in(lang, english)
-        text = found.text if solutions else lessons.student(found.text)
+        if out.resolve() in (english.path.parent.resolve(), english.path.parent.resolve() / "zh"):
+            raise ValueError(f"{out} holds the lessons themselves; name another folder")
+        text = found.text if solutions else found.student
         for ending in ("py", "ipynb") if form == "both" else (form,):
-            content = text if ending == "py" else _as_text(_notebook(text))
-            click.echo(_write(out / f"{found.name}.{ending}", content, force))
+            files[out / f"{found.name}.{ending}"] = text if ending == "py" else _notebook(text, found)
+    _write(files, force)
 
 
 def _found(wanted: str, lang: str) -> Any:
@@ -130,24 +140,28 @@ def _in(lang: str, english: Any) -> Any:
     return english.twin if lang == "zh" else english
 
 
-def _notebook(text: str) -> Any:
-    from tinymed.teach.lessons import notebook as made
+def _notebook(text: str, lesson: Any, run: bool = False) -> str:
+    """The lesson's text as a notebook's; with `run`, with what it shows."""
+    from tinymed.teach.lessons import needed, notebook
 
-    try:
-        return made(text)
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
+    made = notebook(text, lesson.path)
+    if run:
+        from tinymed.teach.site.run import execute
 
-
-def _as_text(notebook: Any) -> str:
-    import nbformat
-
-    return nbformat.writes(notebook) + "\n"
+        execute(made, lesson.name)
+    return needed("nbformat", "notebook").writes(made) + "\n"
 
 
-def _write(path: Path, text: str, force: bool) -> str:
-    if path.exists() and path.read_text(encoding="utf-8") != text and not force:
-        return f"{path} is there and stays as it is; --force writes over it"
-    os.makedirs(path.parent, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+def _write(files: dict[Path, str], force: bool) -> None:
+    """Write files and name each; one that is there with other contents stays, unless `force` is given."""
+    for path, text in files.items():
+        if path.exists() and not force and path.read_bytes() != text.encode():
+            click.echo(_stays(path))
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        click.echo(path)
+
+
+def _stays(path: Path) -> str:
+    return f"{path} is there and stays as it is; --force writes over it"

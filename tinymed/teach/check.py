@@ -6,11 +6,12 @@ wrong is compared with each of them: one that computes the very same numbers is 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from tinymed.teach.steps import shown
 from tinymed.tensor import Tensor
 
 Case = dict[str, Any]  # the arguments by name
+Outcome = list[np.ndarray] | type  # what a function gave, or the type of what it raised
 
 
 class WrongAnswer(AssertionError):  # noqa: N818
@@ -68,7 +70,9 @@ def exercises() -> dict[str, Exercise]:
 
 
 def exercise(name: str) -> Exercise:
-    """The exercise of that name. Raises ValueError with the nearest names for none."""
+    """The exercise of that name. Raises ValueError with the nearest names for none; TypeError for no name."""
+    if not isinstance(name, str):
+        raise TypeError(f"check(name, answer) takes the name of an exercise, as text; got {_a(name)}")
     known = exercises()
     if name not in known:
         near = difflib.get_close_matches(name, known, 3) or sorted(known)
@@ -84,63 +88,102 @@ def check(name: str, answer: Callable[..., Any]) -> None:
     """
     asked = exercise(name)
     if not callable(answer):
-        raise TypeError(f"check({name!r}, …) takes the function that you wrote, got a {type(answer).__name__}")
+        raise TypeError(f"check({name!r}, …) takes the function that you wrote; got {_a(answer)}")
     cases = asked.cases(np.random.default_rng(0))
+    given: list[Outcome] = []  # what the answer gave: each case is run once, for it may print
     for number, case in enumerate(cases, 1):
-        want = _run(asked, asked.answer, case)
         where = f"{name}, case {number} of {len(cases)} ({_described(case)})"
-        got = _tried(asked, answer, case, where)
-        if complaint := _difference(asked, got, want):
-            hint = _hint(asked, cases, answer)
+        try:
+            given.append(got := _run(asked, answer, case))
+        except WrongAnswer as error:
+            raise WrongAnswer(f"{where}: {error}") from error.__cause__
+        if complaint := _difference(asked, got, _run(asked, asked.answer, case)):
+            given += [_outcome(asked, answer, later) for later in cases[number:]]
+            hint = _hint(asked, cases, given)
             raise WrongAnswer(f"{where}: {complaint}" + (f"\nHint: {hint}" if hint else ""))
     print(f"{name}: right, in {len(cases)} case{'s' * (len(cases) > 1)}.")
+
+
+def _a(thing: Any) -> str:
+    """What kind of thing it is, with its article."""
+    kind = type(thing).__name__
+    vowel = kind == "ndarray" or kind[0].lower() in "aeiou"
+    return "None" if thing is None else f"{'an' if vowel else 'a'} {kind}"
 
 
 # ---------------------------------------------------------------- running
 
 
 def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.ndarray]:
-    """The outputs of a function on copies of a case, and the gradients that flow back to its arrays."""
-    copied = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
-    if not asked.gradient:
-        return _arrays(function(**copied), len(asked.outputs) > 1)
-    leaves = {name: Tensor(v, requires_grad=v.dtype.kind == "f") for name, v in copied.items() if _is_array(v)}
-    out = function(**copied | leaves)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"it must return a tensor, so that gradients can flow back; got a {type(out).__name__}")
-    inputs = [x for x in leaves.values() if x.requires_grad]
-    g = np.random.default_rng(1).standard_normal(out.shape)
-    back = (
-        grad(out, inputs, Tensor(g.astype(out.dtype)), allow_unused=True) if out.requires_grad else [None] * len(inputs)
-    )
-    return [out.numpy() if not out.requires_grad else out.detach().numpy()] + [
-        np.zeros(x.shape) if gx is None else gx.numpy() for x, gx in zip(inputs, back)
-    ]
+    """The outputs of a function on copies of a case, and the gradients that flow back to its arrays.
+
+    Raises WrongAnswer for a function that raises something, returns no tensor where one is asked for, or changes
+    an argument.
+    """
+    copies = {name: value.copy() if _is_array(value) else value for name, value in case.items()}
+    leaves = {}
+    if asked.gradient:
+        leaves = {name: Tensor(v, requires_grad=v.dtype.kind == "f") for name, v in copies.items() if _is_array(v)}
+    back: list[np.ndarray] = []
+    with _blamed(function, case):
+        out = function(**copies | leaves)
+    if asked.gradient:
+        if not isinstance(out, Tensor):
+            raise WrongAnswer(f"it must return a tensor, so that gradients can flow back; got {_a(out)}")
+        with _blamed(function, case):
+            back = _gradients(out, [x for x in leaves.values() if x.requires_grad])
+    for name, value in case.items():
+        if _is_array(value):
+            after = leaves[name].detach().numpy() if asked.gradient else copies[name]
+            if not np.array_equal(value, after, equal_nan=value.dtype.kind == "f"):
+                copy = "clone()" if asked.gradient else "copy()"
+                raise WrongAnswer(f"your function changed its argument {name}; work on a copy, {name}.{copy}")
+    return _arrays(out, len(asked.outputs) > 1) + back
+
+
+@contextlib.contextmanager
+def _blamed(function: Callable[..., Any], case: Case) -> Iterator[None]:
+    """Around what a student wrote: its errors are told as such. One that is not yet written passes through."""
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        note = "" if _fits(function, case) else f"\nIt is called with the arguments {', '.join(case)}."
+        raise WrongAnswer(f"your function raised {type(error).__name__}: {error}{note}") from error
+
+
+def _gradients(out: Tensor, inputs: list[Tensor]) -> list[np.ndarray]:
+    """What flows back to the inputs from numbers drawn for ∂L/∂y; zeros where nothing does."""
+    found: Sequence[Tensor | None] = [None] * len(inputs)
+    if out.requires_grad:
+        g = np.random.default_rng(1).standard_normal(out.shape).astype(out.dtype)
+        found = grad(out, inputs, Tensor(g), allow_unused=True)
+    return [np.zeros(x.shape) if gx is None else gx.numpy() for x, gx in zip(inputs, found)]
 
 
 def _arrays(out: Any, several: bool) -> list[np.ndarray]:
     """What was returned as arrays; a list counts as several outputs only where several are asked for."""
-    parts = out if isinstance(out, tuple) or (several and isinstance(out, list)) else (out,)
-    return [np.asarray(y.detach().numpy() if isinstance(y, Tensor) else y) for y in parts]
+    return [_array(y) for y in (out if isinstance(out, tuple) or (several and isinstance(out, list)) else (out,))]
+
+
+def _array(y: Any) -> np.ndarray:
+    try:
+        return np.asarray(y.detach().numpy() if isinstance(y, Tensor) else y)
+    except ValueError:  # rows of different lengths
+        return np.array(None, dtype=object)
 
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
 
 
-def _tried(asked: Exercise, answer: Callable[..., Any], case: Case, where: str) -> list[np.ndarray]:
-    before = {name: value.copy() for name, value in case.items() if _is_array(value)}
+def _outcome(asked: Exercise, function: Callable[..., Any], case: Case) -> Outcome:
+    """What a function gives, or the type of what it raises."""
     try:
-        got = _run(asked, answer, case) if asked.gradient else _arrays(answer(**case), len(asked.outputs) > 1)
-    except NotImplementedError:
-        raise
+        return _run(asked, function, case)
     except Exception as error:
-        note = "" if _fits(answer, case) else f"\nIt is called with the arguments {', '.join(case)}."
-        raise WrongAnswer(f"{where}: your function raised {type(error).__name__}: {error}{note}") from error
-    for name, value in before.items():
-        if not np.array_equal(value, case[name], equal_nan=value.dtype.kind == "f"):
-            raise WrongAnswer(f"{where}: your function changed its argument {name}; work on a copy, {name}.copy()")
-    return got
+        return type(error.__cause__ or error)
 
 
 def _fits(answer: Callable[..., Any], case: Case) -> bool:
@@ -167,7 +210,9 @@ def _difference(asked: Exercise, got: list[np.ndarray], want: list[np.ndarray]) 
     if len(got) != len(want):
         return f"it returns {len(got)} thing(s), expected {len(want)}: {', '.join(names)}"
     for name, ours, theirs in zip(names, want, got):
-        if theirs.dtype == object or theirs.dtype.kind not in "fiubc":
+        if theirs.dtype.kind == "c":
+            return f"{name} holds complex numbers, expected real ones"
+        if theirs.dtype.kind not in "fiub":
             return f"{name} holds no numbers but {theirs.dtype}; is something None, or are rows of different lengths?"
         if theirs.shape != ours.shape:
             return f"{name} has shape {theirs.shape}, expected {ours.shape}"
@@ -185,28 +230,18 @@ def _difference(asked: Exercise, got: list[np.ndarray], want: list[np.ndarray]) 
     return ""
 
 
-def _hint(asked: Exercise, cases: list[Case], answer: Callable[..., Any]) -> str:
-    """The mistake that computes the same wrong numbers as this answer, in every case that either can do."""
+def _hint(asked: Exercise, cases: list[Case], given: list[Outcome]) -> str:
+    """The mistake that gives the same as an answer did, numbers or errors, in every case."""
     for hint, mistake in asked.mistakes.items():
-        if _same(asked, cases, answer, mistake):
+        if all(_same(asked, _outcome(asked, mistake, case), got) for case, got in zip(cases, given)):
             return hint
     return ""
 
 
-def _same(asked: Exercise, cases: list[Case], answer: Callable[..., Any], mistake: Callable[..., Any]) -> bool:
-    for case in cases:
-        results: list[Any] = []
-        for function in (answer, mistake):
-            try:
-                results.append(_run(asked, function, case))
-            except Exception as error:
-                results.append(type(error))
-        if isinstance(results[0], type) or isinstance(results[1], type):
-            if results[0] != results[1]:
-                return False
-        elif _difference(asked, results[0], results[1]):
-            return False
-    return True
+def _same(asked: Exercise, one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, type) or isinstance(other, type):
+        return one is other
+    return not _difference(asked, other, one)
 
 
 def _described(case: Case) -> str:

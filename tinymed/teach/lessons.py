@@ -8,11 +8,14 @@ first cell says what it is about:
     # # 01 · Convolution
     #
     # *Article 4.1.1, 4.1.3 · 40 minutes · `kernels/reference.py`*
+
+After the mark may come what Jupyter keeps of a cell, as jupytext writes it: `# %% tags=["check"] scrolled=true`.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +24,10 @@ from typing import Any
 
 import tinymed
 
-LANGUAGES = ("en", "zh")
-MARK = re.compile(r"# %%(?P<title>[^\[\n]*?) *(?P<markdown>\[(?:markdown|md)\])? *(?:tags=\[(?P<tags>[^\]]*)\])? *")
+MARK = re.compile(  # "# %% a title [markdown] key=value …": the title and what follows it may be missing
+    r"# %%(?: +[^\[\s][^\[\n]*?)??(?: +(?P<markdown>\[(?:markdown|md)\]))?(?: +(?P<kept>[\w.-]+=\S.*?))? *"
+)
+TAGS = re.compile(r"(?:^| )tags=\[([^\]]*)\]")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(
     rf"^(?P<indent>[ \t]*){BEGIN}[ \t]*\n(?P<code>.*?)^[ \t]*{END}[ \t]*\n?", re.DOTALL | re.MULTILINE
@@ -68,11 +73,18 @@ class Lesson:
 
     @cached_property
     def text(self) -> str:
-        return self.path.read_text(encoding="utf-8")
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{self.path} is no text in UTF-8") from None
 
     @cached_property
     def cells(self) -> list[Cell]:
-        return cells(self.text)
+        return cells(self.text, self.path)
+
+    @cached_property
+    def student(self) -> str:
+        return student(self.text, self.path)
 
     @cached_property
     def title(self) -> str:
@@ -109,45 +121,50 @@ def lessons(where: Path | None = None) -> list[Lesson]:
 
 
 def lesson(wanted: str, where: Path | None = None) -> Lesson:
-    """The lesson of a number ("1", "01") or name ("01_convolution", "convolution").
+    """The lesson of a number ("1", "01") or name ("01_convolution", "convolution"), in letters of any case.
 
     Raises ValueError with the nearest names for none.
     """
     known = lessons(where)
-    for found in known:
-        if wanted in (found.name, found.name[3:]) or (wanted.isdecimal() and int(wanted) == found.number):
-            return found
-    names = {name: found.name for found in known for name in (found.name, found.name[3:])}
-    near = dict.fromkeys(names[n] for n in difflib.get_close_matches(wanted, names, 5))
-    there = list(near)[:3] or [found.name for found in known]
-    raise ValueError(f"there is no lesson {wanted!r}; " + _offer(there, bool(near)))
-
-
-def _offer(names: list[str], near: bool) -> str:
-    if not names:
-        return "there are none here"
-    return f"{'did you mean' if near else 'there are'} {', '.join(names)}{'?' if near else ''}"
+    names = {name.lower(): found for found in known for name in (found.name, found.name[3:])}
+    names |= {str(found.number): found for found in known}
+    asked = str(int(wanted)) if wanted.isdecimal() else wanted.lower()
+    if asked in names:
+        return names[asked]
+    near = list(dict.fromkeys(names[n].name for n in difflib.get_close_matches(asked, names, 5)))[:3]
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    raise ValueError(f"there is no lesson {wanted!r}; {meant}tinymed tutorials list names those that there are")
 
 
 # ---------------------------------------------------------------- cells
 
 
-def cells(text: str) -> list[Cell]:
-    """The cells of a lesson's text. Raises ValueError for code before the first of them."""
+def cells(text: str, file: Path | str = "lesson") -> list[Cell]:
+    """The cells of a lesson's text.
+
+    Raises ValueError, with the file and the line, for code before the first cell, for a line that starts like a
+    mark and is none, and for a line of prose without its #.
+    """
     found: list[Cell] = []
     lines = text.splitlines()
-    starts = [k for k, line in enumerate(lines) if MARK.fullmatch(line)]
-    for line in lines[: starts[0] if starts else None]:
+    starts = [k for k, line in enumerate(lines) if re.match(r"\s*# *%%", line)]
+    for k, line in enumerate(lines[: starts[0] if starts else None], 1):
         if line.strip() and not line.startswith("#"):
-            raise ValueError(f"a lesson starts with '# %%' or '# %% [markdown]', not with {line!r}")
+            raise ValueError(f"{file}:{k}: a lesson starts with '# %%' or '# %% [markdown]', not with {line!r}")
     for start, stop in zip(starts, [*starts[1:], len(lines)]):
-        mark = MARK.fullmatch(lines[start])
-        assert mark
+        if not (mark := MARK.fullmatch(lines[start])):
+            raise ValueError(
+                f"{file}:{start + 1}: a cell starts with '# %%' or '# %% [markdown]', not {lines[start]!r}"
+            )
         body = lines[start + 1 : stop]
         kind = "markdown" if mark["markdown"] else "code"
         if kind == "markdown":
+            for k, line in enumerate(body, start + 2):
+                if line.strip() and not line.startswith("#"):
+                    raise ValueError(f"{file}:{k}: in a cell of prose every line starts with '#', not {line!r}")
             body = [re.sub(r"^# ?", "", line) for line in body]
-        tags = tuple(re.findall(r'"([^"]+)"', mark["tags"] or ""))
+        kept = TAGS.search(mark["kept"] or "")
+        tags = tuple(re.findall(r'"([^"]+)"', kept[1])) if kept else ()
         found.append(Cell(kind, "\n".join(body).strip("\n"), tags, start + 2 + _blank(body)))
     return found
 
@@ -171,23 +188,24 @@ def exercise_before(text: str) -> str:
     return f"{found[-1]['name']}: {(first[0] if first else task).rstrip('.。:：').strip()}".rstrip(": ")
 
 
-def student(text: str) -> str:
+def student(text: str, file: Path | str = "lesson") -> str:
     """The lesson without its solutions: where one stood, NotImplementedError is raised, with the exercise's name.
 
-    Raises ValueError for a solution without an exercise before it, or without an end.
+    Raises ValueError for a solution without an exercise before it, or without an end, and where `cells` does.
     """
+    cells(text, file)
     prose = ["" if line[:1] != "#" else re.sub(r"^# ?", "", line) for line in text.splitlines()]
 
     def stop(found: re.Match) -> str:
         line = text.count("\n", 0, found.start())
         if not (name := exercise_before("\n".join(prose[:line]))):
-            raise ValueError(f"the solution in line {line + 1} has no exercise before it: > **Exercise 1.1.** …")
+            raise ValueError(f"{file}:{line + 1}: this solution has no exercise before it: > **Exercise 1.1.** …")
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         return f'{found["indent"]}raise NotImplementedError("{quoted}")\n'
 
     stripped = SOLUTION.sub(stop, text)
     if BEGIN in stripped or END in stripped:
-        raise ValueError(f"a solution stands between the lines {BEGIN!r} and {END!r}; one of them is missing")
+        raise ValueError(f"{file}: a solution stands between the lines {BEGIN!r} and {END!r}; one of them is missing")
     return _without_answers(stripped)
 
 
@@ -195,11 +213,11 @@ def _without_answers(text: str) -> str:
     """Markdown cells without their <details> that hold a solution."""
     parts = re.split(r"(?m)^(?=# %%)", text)
     for k, part in enumerate(parts):
-        if re.match(r"# %%.*\[(markdown|md)\]", part) and "<details>" in part:
-            mark, _, body = part.partition("\n")
+        line, _, body = part.partition("\n")
+        if (mark := MARK.fullmatch(line)) and mark["markdown"] and "<details>" in body:
             plain = "\n".join(re.sub(r"^# ?", "", line) for line in body.splitlines())
             kept = HIDDEN.sub("", plain).strip("\n")
-            parts[k] = mark + "\n" + "".join(f"# {line}".rstrip() + "\n" for line in kept.splitlines()) + "\n"
+            parts[k] = line + "\n" + "".join(f"# {line}".rstrip() + "\n" for line in kept.splitlines()) + "\n"
     return "".join(parts)
 
 
@@ -209,8 +227,12 @@ def _without_answers(text: str) -> str:
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
-def notebook(text: str) -> Any:
-    """The lesson's text as a notebook. Raises ImportError with what to install where jupytext is missing."""
+def notebook(text: str, file: Path | str = "lesson") -> Any:
+    """The lesson's text as a notebook.
+
+    Raises ImportError with what to install where jupytext is missing; ValueError where `cells` does.
+    """
+    cells(text, file)
     jupytext = needed("jupytext", "notebook")
     made = jupytext.reads(text, fmt="py:percent")
     made.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
@@ -222,8 +244,6 @@ def notebook(text: str) -> Any:
 
 def needed(module: str, extra: str) -> Any:
     """Import a module that an extra brings. Raises ImportError with the command that installs it."""
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinymed import kernels
 from tinymed.kernels.shapes import conv_shape, pool_shape
+from tinymed.teach.check import WrongAnswer
 
 Arguments = dict[str, Any]
 
@@ -35,6 +36,7 @@ def _matmul() -> tuple[Arguments, Callable[[Any], Any]]:
 
 
 TRACKS = {"conv2d": _conv2d, "max_pool2d": _max_pool2d, "matmul": _matmul}
+EXERCISES = {"conv2d": "conv2d_im2col", "max_pool2d": "max_pool2d_by_reshape"}  # on the same arguments
 
 
 def race(name: str, answer: Callable[..., Any], seconds: float = 0.2) -> list[tuple[str, float]]:
@@ -42,38 +44,54 @@ def race(name: str, answer: Callable[..., Any], seconds: float = 0.2) -> list[tu
 
     name     "conv2d" (x, w; stride 1, no padding), "max_pool2d" (x; window and stride 2) or "matmul" (a, b)
     seconds  how long to repeat each; the median of the runs counts, and the first run, which may compile, does not
-    Raises ValueError for another name; WrongAnswer where the numbers are wrong: a race is for right ones.
+    Every call is compared with NumPy's. Raises ValueError for another name; WrongAnswer where a call, the first or a
+    later one, gives wrong numbers: a race is for right ones.
     """
-    from tinymed.teach.check import WrongAnswer
-
     if name not in TRACKS:
         raise ValueError(f"there is no race {name!r}; there are {', '.join(TRACKS)}")
     arguments, theirs = TRACKS[name]()
     want = theirs(kernels.load("numpy"))
-    got = np.asarray(answer(**arguments))
-    if got.shape != want.shape or not np.allclose(got, want, atol=1e-8):
-        what = f"shape {got.shape}, expected {want.shape}" if got.shape != want.shape else "other numbers"
-        raise WrongAnswer(f"race({name!r}): your function gives {what}; make it right first: check({name!r}, …)")
-    runners: dict[str, Callable[[], Any]] = {"yours": lambda: answer(**arguments)}
+    own = {name: value.copy() for name, value in arguments.items()}  # the others run on arguments that stay
+    if complaint := _wrong(answer(**own), want):
+        cure = f": check({EXERCISES[name]!r}, …)" if name in EXERCISES else ""
+        raise WrongAnswer(f"race({name!r}): your function gives {complaint}; make it right first{cure}")
+    runners: dict[str, Callable[[], Any]] = {"yours": lambda: answer(**own)}
     for backend, (usable, _) in kernels.available().items():
         if usable and backend in ("reference", "numpy", "numba"):
             module = kernels.load(backend)
             runners[backend] = lambda module=module: theirs(module)  # type: ignore[misc]
     times: list[tuple[str, float]] = sorted(
-        ((who, _median(run, seconds)) for who, run in runners.items()), key=lambda row: row[1]
+        ((who, _median(who, run, want, seconds)) for who, run in runners.items()), key=lambda row: row[1]
     )
     yours = dict(times)["yours"]
     for place, (who, took) in enumerate(times, 1):
-        print(f"{place}. {who:<10} {took * 1e3:10.3f} ms   {yours / took:8.2f} times as fast as yours")
+        print(f"{place}. {who:<10} {took * 1e3:10.3f} ms   {yours / took:8.3g} times as fast as yours")
     return [(who, took * 1e3) for who, took in times]
 
 
-def _median(run: Callable[[], Any], seconds: float) -> float:
+def _wrong(got: Any, want: np.ndarray) -> str:
+    """What is wrong with a result, in words; "" for nothing."""
+    try:
+        got = np.asarray(got)
+    except ValueError:  # rows of different lengths
+        return "no array"
+    if got.shape != want.shape:
+        return f"shape {got.shape}, expected {want.shape}"
+    return "" if got.dtype.kind in "fiub" and np.allclose(got, want, atol=1e-8) else "other numbers"
+
+
+def _median(who: str, run: Callable[[], Any], want: np.ndarray, seconds: float) -> float:
+    """Seconds a call. Raises WrongAnswer where a result that was timed is wrong: each is looked at, off the clock."""
     run()
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
-        run()
+        got = run()
         times.append(time.perf_counter() - start)
+        if complaint := _wrong(got, want):
+            raise WrongAnswer(
+                f"{who}: the first call was right, and a later one gives {complaint};"
+                " does it change its arguments, or keep something from call to call?"
+            )
     return statistics.median(times)

@@ -266,7 +266,7 @@ def function(f: Callable, *args: Any) -> Trace:
     Raises ValueError where there is no source to follow, or more steps or numbers than anyone would walk through.
     """
     if not inspect.isroutine(f) and not hasattr(f, "__wrapped__"):
-        raise ValueError(f"trace.function follows a function written with def, got a {type(f).__name__}")
+        raise ValueError(f"trace.function follows a function written with def; this is of type {type(f).__name__}")
     own = [a.detach().numpy() if isinstance(a, Tensor) else np.array(a) if isinstance(a, list) else a for a in args]
     recorder = Recorder(f.__name__)
     try:

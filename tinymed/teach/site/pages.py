@@ -10,7 +10,7 @@ from typing import Any
 
 from tinymed.teach import findings
 from tinymed.teach.equations import EQUATIONS, lesson_on
-from tinymed.teach.lessons import BEGIN, END, Lesson, folder, lessons, needed, notebook, student
+from tinymed.teach.lessons import BEGIN, END, Lesson, folder, lessons, needed, notebook
 from tinymed.teach.site.api import write_api
 from tinymed.teach.steps import shown
 
@@ -57,13 +57,21 @@ class Course:
 
     # ------------------------------------------------------------ a lesson
 
+    def rehearse(self) -> None:
+        """Make every lesson's page without what it shows. Raises what `as_notebook` does, before any has run."""
+        for english in self.lessons:
+            nothing: list[list[Any]] = [[] for cell in english.cells if cell.kind == "code"]
+            for lesson in filter(None, (english, english.twin)):
+                self.as_notebook(lesson, nothing)
+
     def as_notebook(self, lesson: Lesson, outputs: list[list[Any]]) -> str:
         """A lesson with its outputs; of an exercise first what is to be written, then, folded up, the solution.
 
-        Raises RuntimeError for a twin whose code cells are not the same in number.
+        Raises RuntimeError for a twin whose code cells are not the same in number; ValueError for a lesson whose
+        cells or solutions are not marked well.
         """
         nbformat = needed("nbformat", "docs")
-        made, asked = notebook(lesson.text), notebook(student(lesson.text))
+        made, asked = notebook(lesson.text, lesson.path), notebook(lesson.student)
         code = [cell for cell in made.cells if cell.cell_type == "code"]
         if len(code) != len(outputs):
             raise RuntimeError(f"{lesson.path} has {len(code)} code cells, and its twin {len(outputs)}")

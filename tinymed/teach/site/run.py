@@ -58,7 +58,7 @@ def _failed(cell: Any) -> bool:
 
 def outputs(lesson: Lesson) -> list[list[Any]]:
     """What each code cell of the lesson shows, in order."""
-    made = execute(notebook(lesson.text), lesson.name)
+    made = execute(notebook(lesson.text, lesson.path), lesson.name)
     return [list(map(dict, cell.outputs)) for cell in made.cells if cell.cell_type == "code"]
 
 
