@@ -19,6 +19,8 @@ from tinymed.data import make_breast_phantoms
 from tinymed.kernels import reference
 from tinymed.teach import check, trace
 
+_ = tinymed.manual_seed(0)
+
 # %% [markdown]
 # ## What the article says
 #
@@ -26,28 +28,38 @@ from tinymed.teach import check, trace
 #
 # $$ \text{convolution} = \sum_{i=1}^{m} w_i * f(x_i) $$
 #
-# where $w_i$ are the numbers of the kernel (the article: 卷积核) and $f(x_i)$ the numbers of the input under it. That
-# is one number of the output. The formula does not say how the window moves, what happens at the border, or what to
-# do with several channels. In full it is
+# where $w_i$ are the numbers of the kernel (the article: 卷积核) and $f(x_i)$ the numbers of the input under it. What
+# $f$ does is not explained; nothing happens to a number before it is multiplied, so read $f(x_i)$ as $x_i$. The sum is
+# one number of the output. The formula does not say how the window moves, what happens at the border, or what to do
+# with several channels. In full it is
 #
 # $$ y_{n,o,i,j} = b_o + \sum_{c} \sum_{u} \sum_{v} w_{o,c,u,v} \cdot x_{n,\,c,\;i s + u d - p,\;j s + v d - p} $$
 #
 # | letter | what it counts |
 # |---|---|
-# | $n$ | the image of the batch |
-# | $o$ | the kernel, and so the channel of the output |
-# | $i, j$ | row and column of the output |
-# | $c$ | the channel of the input |
-# | $u, v$ | row and column of the kernel |
-# | $s, p, d$ | stride, padding, dilation |
+# | $n$ | the image: one of the $N$ of a *batch* (the images computed together) |
+# | $o$ | the kernel: one of $O$, and so the channel of the output |
+# | $i, j$ | row and column of the output, which has $OH$ rows and $OW$ columns |
+# | $c$ | the *channel* of the input: one of $C$ maps of the same place, such as red, green, blue |
+# | $u, v$ | row and column of the kernel, which has $KH$ rows and $KW$ columns |
+# | $s$ | *stride*: how far the window moves from one output to the next |
+# | $p$ | *padding*: rows of zeros around the image |
+# | $d$ | *dilation*: how far apart the cells of the kernel lie, mostly 1 |
 #
-# Where an index falls outside the image, $x$ counts as 0: that is all that padding is.
+# The image has $H$ rows and $W$ columns. Shapes are written with the same capitals: $x$ is (N,C,H,W), $w$ is
+# (O,C,KH,KW), $y$ is (N,O,OH,OW). Where an index falls outside the image, $x$ counts as 0: that is all that padding is.
 
 # %% [markdown]
 # ## The same letters in code
 #
 # This is the whole of it in `kernels/reference.py`: `products` walks over every $(n, o, i, j, c, u, v)$ and gives the
-# three places that belong together.
+# three places that belong together, in $y$, in $w$ and in $x$; there `h, q` are row and column of the image.
+#
+# > **One letter, two meanings.** In the formula $s$ is the stride. In the code `s` is everything that is known of the
+# > sizes, and the stride is one part of it: `s.SH` downwards, `s.SW` across.
+#
+# In the same way `s.PH, s.PW` are the padding $p$ and `s.DH, s.DW` the dilation $d$; `s.H`, `s.KH`, `s.OH` and so on
+# are the capitals above. Groups `s.G`, mostly 1, split the channels.
 
 # %%
 print(inspect.getsource(reference.products))
@@ -61,6 +73,9 @@ print(inspect.getsource(reference.conv2d))
 # $$ y_{0,0} = 1 \cdot 1 + 0 \cdot 2 + 0 \cdot 4 + 1 \cdot 5 = 6 $$
 #
 # The article prints 5 there. Lesson 04 is about that. Work out the other three before you run the cell.
+#
+# `F.conv2d` takes batches of images with channels. `[None, None]` puts two axes of length 1 in front: the 3x3 image
+# becomes (1,1,3,3), one image of one channel, and the kernel (1,1,2,2). `[0, 0]` takes them off again.
 
 # %%
 image = np.arange(1.0, 10.0).reshape(3, 3)
@@ -116,9 +131,9 @@ for n, k, stride, padding in [(28, 3, 1, 0), (28, 3, 1, 1), (28, 3, 2, 1), (28, 
 # %% [markdown]
 # ## Is it a convolution?
 #
-# In mathematics a convolution runs through the kernel backwards. Deep learning does not flip: what all libraries
-# call convolution is *cross-correlation*. For a kernel that is learnt it makes no difference, for it would learn the
-# flipped numbers.
+# In mathematics a convolution runs through the kernel backwards. Deep learning does not flip: what PyTorch, TensorFlow
+# and JAX call convolution in a network is *cross-correlation*. For a kernel that is learnt it makes no difference, for
+# it would learn the flipped numbers.
 
 # %%
 lopsided = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -132,7 +147,7 @@ assert (across.numpy() != flipped.numpy()).all()
 # ## What a kernel sees
 #
 # Each kernel answers one question at every place. The picture below is generated (`make_breast_phantoms`), no
-# patient's.
+# patient's. No padding here: zeros around a bright picture are an edge of their own.
 
 # %%
 phantom, label = make_breast_phantoms(8, seed=1)[1]
@@ -147,7 +162,7 @@ axes[0].imshow(phantom[0].numpy(), cmap="gray")
 axes[0].set_title("generated picture")
 for ax, (name, numbers) in zip(axes[1:], kernels.items()):
     w = tinymed.tensor(np.array(numbers, np.float32))[None, None]
-    feature_map = F.conv2d(phantom[None], w, padding=1)[0, 0].numpy()
+    feature_map = F.conv2d(phantom[None], w)[0, 0].numpy()
     shown = ax.imshow(feature_map / abs(feature_map).max(), cmap="RdBu", vmin=-1, vmax=1)
     ax.set_title(name)
 for ax in axes:
@@ -187,23 +202,28 @@ assert tinymed.gradcheck(F.conv2d, (x.requires_grad_(), w.requires_grad_()))
 # %% [markdown]
 # ## What the fast kernel does differently
 #
-# The numbers are the same, the order is not. `kernels/numpy_backend.py` lays all windows side by side as rows of a
-# matrix (im2col) and does one matrix product; `kernels/numba_conv.py` keeps a tile of outputs in the processor's
-# registers and never builds that matrix. Lesson 13 measures them. All of them must agree with the loops:
+# The numbers are the same, the order is not. `kernels/numpy_backend.py` lays every window out as a column of a matrix
+# (im2col) and does one matrix product; `kernels/numba_conv.py` keeps a tile of outputs in the processor's registers
+# and never builds that matrix. Lesson 13 measures them. All that are here must agree with the loops:
 
 # %%
 x, w = tinymed.randn(2, 3, 8, 8), tinymed.randn(4, 3, 3, 3)
 answers = {}
-for backend in ("reference", "numpy"):
+for backend in dict.fromkeys(("reference", "numpy", tinymed.get_backend())):
     with tinymed.use_backend(backend):
         answers[backend] = F.conv2d(x, w).numpy()
-print("largest difference", abs(answers["reference"] - answers["numpy"]).max())
-assert np.allclose(answers["reference"], answers["numpy"], atol=1e-5)
+    print(f"{backend:<9} differs from the loops by at most {abs(answers[backend] - answers['reference']).max():.0e}")
+    assert np.allclose(answers[backend], answers["reference"], atol=1e-5)
 
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 1.1.** Write `output_size(n, k, stride, padding)`: how many rows come out of `n` rows.
+# How to work, in this lesson and all others: write the function, run its cell and the cell with `check` below it. With
+# the lesson as a file, run it (`python course/01_convolution.py`); it stops at the first exercise that is missing or
+# wrong. A check says which number is wrong first, and names the mistake if it knows it. To see your own loops step by
+# step, ask for `trace.function(my_conv2d_single, image, kernel)`.
+#
+# > **Exercise 1.1.** Write `output_size(n, k, stride, padding)`, the number of rows that come out of `n` rows.
 #
 # <details><summary>A hint</summary>
 #
@@ -223,7 +243,8 @@ def output_size(n, k, stride, padding):
 check("conv2d_output_size", output_size)
 
 # %% [markdown]
-# > **Exercise 1.2.** Write the convolution of one image (H,W) with one kernel (KH,KW), in loops: stride 1, no padding.
+# > **Exercise 1.2.** Write `my_conv2d_single(x, w)`, the convolution of one image (H,W) with one kernel (KH,KW), in
+# > loops. Stride 1, no padding.
 
 
 # %% tags=["exercise"]
@@ -244,10 +265,11 @@ def my_conv2d_single(x, w):
 check("conv2d_single", my_conv2d_single)
 
 # %% [markdown]
-# Your loops can be traced too: `trace.function(my_conv2d_single, image, kernel)`.
+# > **Exercise 1.3.** Write `my_conv2d(x, w, stride, padding)` for a batch (N,C,H,W) and kernels (O,C,KH,KW), with any
+# > stride and padding. `np.pad` may help. You may use loops over $i, j$ only and let NumPy do the rest.
 #
-# > **Exercise 1.3.** Now for a batch (N,C,H,W), kernels (O,C,KH,KW), any stride and padding. `np.pad` may help. You
-# > may use loops over $i, j$ only and let NumPy do the rest.
+# `np.einsum` is the sum sign of NumPy: `np.einsum("ij,jk->ik", a, b)` is $\sum_j a_{i,j} \cdot b_{j,k}$, the product of
+# two matrices. The letters name the axes; a letter that is missing after the arrow is summed over.
 
 
 # %% tags=["exercise"]
@@ -272,7 +294,7 @@ check("conv2d", my_conv2d)
 #
 # - A convolution is one weighted sum, repeated at every place with the same weights.
 # - Its size is $\lfloor (H + 2p - KH)/s \rfloor + 1$, with dilation 1.
-# - Libraries compute cross-correlation and call it convolution.
+# - Deep learning computes cross-correlation and calls it convolution.
 #
 # **Now open** `kernels/reference.py` at `products`, and `tinymed/ops/conv.py` at `Conv2d`: forward and backward of the
 # engine's convolution stand there in under twenty lines. PyTorch's `F.conv2d` has the same name, arguments and

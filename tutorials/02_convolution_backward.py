@@ -151,10 +151,10 @@ t
 # $$ \frac{\partial L}{\partial x_{h,q}} = \sum_{u'} \sum_{v'} w_{KH-1-u',\,KW-1-v'} \cdot
 # g_{h+u'-(KH-1),\,q+v'-(KW-1)} $$
 #
-# This is a convolution of $g$ with padding $KH - 1$ (called *full*: every place where kernel and $g$ touch at all) and
-# with the kernel turned by half a circle. With several channels, the $O$ channels of $g$ go in and the $C$ channels
-# of $x$ come out, so the kernel's first two axes change places. This is the true convolution of lesson 01, which
-# flips: cross-correlation forwards is convolution backwards.
+# This is a convolution of $g$ with padding $KH - 1$ and $KW - 1$ (called *full*: every place where kernel and $g$ touch
+# at all) and with the kernel turned by half a circle. With several channels, the $O$ channels of $g$ go in and the $C$
+# channels of $x$ come out, so the kernel's first two axes change places. This is the true convolution of lesson 01,
+# which flips: cross-correlation forwards is convolution backwards.
 
 # %%
 x = tinymed.randn(2, 3, 6, 5, dtype="float64").requires_grad_()
@@ -243,8 +243,9 @@ assert np.allclose(b.grad.numpy(), g.sum(axis=(0, 2, 3)))
 #
 # $$ \frac{\partial L}{\partial w} \approx \frac{L(w + \varepsilon) - L(w - \varepsilon)}{2\varepsilon} $$
 #
-# `tinymed.gradcheck` does that for every number of every input, in float64, with random weights on the outputs.
-# Does it notice anything? Here is a convolution whose backward flips the weights' gradient.
+# `tinymed.gradcheck` does that for every number of every input (up to 256 numbers; beyond that along random
+# directions), in float64, with random weights on the outputs. Does it notice anything? Here is a convolution whose
+# backward flips the weights' gradient.
 
 
 # %%
@@ -266,9 +267,10 @@ for how in ({}, {"stride": 2}, {"padding": 1}, {"stride": 2, "padding": 1, "dila
 assert tinymed.gradcheck(lambda x, w: F.conv2d(x, w, groups=2), (x, w[:, :1].detach().requires_grad_()))
 try:
     tinymed.gradcheck(broken_conv2d, (x, w))
-    raise SystemExit("a broken gradient went unnoticed")
 except GradcheckError as error:
     print(error)
+else:
+    raise AssertionError("a broken gradient went unnoticed")
 
 # %% [markdown]
 # ## Transposed convolution is the input's gradient
@@ -276,7 +278,7 @@ except GradcheckError as error:
 # A decoder that draws a mask around a lesion has to make maps larger again. Its layer, the *transposed convolution*,
 # is the loops of `conv2d_input_grad` with the small map in the place of $g$. The name comes from matrices: written
 # as one matrix $A$, a convolution is $y = A x$, and its input gradient $A^T g$. It is not the inverse: it gives back
-# the shape, not the numbers.
+# the shape, as far as that can be known, never the numbers.
 
 # %%
 x = tinymed.randn(1, 2, 7, 7, dtype="float64").requires_grad_()
@@ -299,7 +301,7 @@ assert np.allclose(A.T @ g.numpy().ravel(), x.grad.numpy().ravel())
 #
 # With every weight and every $g$ equal to 1, $\partial L / \partial x$ counts the windows that hold each pixel. At
 # the border there are fewer. With stride 2 and a 3x3 kernel the counts alternate: this is the checkerboard that
-# transposed convolutions print into generated pictures.
+# transposed convolutions print into generated pictures (Odena, Dumoulin and Olah 2016).
 
 
 # %%
@@ -336,21 +338,20 @@ assert (counts(8, 3, 2, 0)[-1] == 0).all()  # the stride does not divide: a row 
 
 
 # %%
-def influence(depth, weights, size=41):
-    x = tinymed.zeros(1, 1, size, size, dtype="float64").requires_grad_()
-    y = x
+def influence(depth, weights, channels=1, size=41):
+    y = x = tinymed.zeros(1, 1, size, size, dtype="float64").requires_grad_()
     for _ in range(depth):
-        y = F.conv2d(y, weights(), padding=1)
+        y = F.conv2d(y, weights(channels, y.shape[1]), padding=1)
     y[0, 0, size // 2, size // 2].backward()
     return x.grad[0, 0].numpy()
 
 
-def flat():
-    return tinymed.full((1, 1, 3, 3), 1 / 9, dtype="float64")
+def flat(O, C):
+    return tinymed.full((O, C, 3, 3), 1 / 9, dtype="float64")
 
 
-def drawn():
-    return tinymed.randn(1, 1, 3, 3, dtype="float64") / 3
+def drawn(O, C):
+    return tinymed.randn(O, C, 3, 3, dtype="float64")
 
 
 def width(share):
@@ -361,7 +362,7 @@ def width(share):
 
 depths = range(1, 19)
 uniform = [influence(n, flat) for n in depths]
-random = {n: np.mean([influence(n, drawn) ** 2 for _ in range(40)], axis=0) for n in (2, 6, 10, 14, 18)}
+random = {n: np.mean([influence(n, drawn, 4) ** 2 for _ in range(20)], axis=0) for n in (2, 6, 10, 14, 18)}
 fields = [np.ptp(np.flatnonzero(share.sum(axis=1))) + 1 for share in uniform]
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", width_ratios=[1, 1, 1.2])
@@ -397,9 +398,20 @@ assert all(abs(width(s) / np.sqrt(2 * n / 3) - 1) < 0.25 for n, s in random.item
 # They do not: there are many ways through the layers to the middle, and one way to each corner. A layer of equal
 # weights spreads what comes back like one step of a random walk: to the left, nowhere or to the right, each with
 # weight 1/3. Its variance is $(1 + 0 + 1)/3 = 2/3$. Variances add, so after $n$ layers the standard deviation is
-# $\sqrt{2n/3}$ in each direction: the field grows like $n$, what matters of it like $\sqrt n$. Random weights, with
-# their squares averaged over 40 drawn networks, do much the same. (Luo, Li, Urtasun and Zemel 2016 call this the
-# *effective* receptive field.)
+# $\sqrt{2n/3}$ in each direction: the field grows like $n$, what matters of it like $\sqrt n$. Random weights, with the
+# squares averaged over 20 drawn networks of four channels, do much the same. (Luo, Li, Urtasun and Zemel 2016 call
+# this the *effective* receptive field.)
+#
+# With strides $2n + 1$ is not enough. For a convolution of 3x3, a pooling of 2x2 with stride 2 and another convolution
+# of 3x3 the field grows 1 → 3 → 4 → 8. The first 3x3 adds 2 pixels, the second 4: behind the pooling, two neighbours
+# of a map stand two pixels apart.
+
+# %%
+x = tinymed.zeros(1, 1, 12, 12).requires_grad_()
+ones = tinymed.ones(1, 1, 3, 3)
+F.conv2d(F.avg_pool2d(F.conv2d(x, ones), 2), ones)[0, 0, 0, 0].backward()
+print("rows that one output sees, measured:", np.count_nonzero(x.grad[0, 0, :, 0].numpy()))
+assert np.flatnonzero(x.grad[0, 0, :, 0].numpy()).tolist() == list(range(8))
 
 # %% [markdown]
 # ## What the article's network never sees
@@ -494,7 +506,8 @@ for one, other in zip(*answers.values()):
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 2.1.** Write `my_bias_grad`: $\partial L / \partial b$ (O) from $g$ (N,O,OH,OW). One line will do.
+# > **Exercise 2.1.** Write `my_bias_grad(g)`, the gradient of the bias. It is $\partial L / \partial b$ (O), from $g$
+# > (N,O,OH,OW). One line will do.
 
 
 # %% tags=["exercise"]
@@ -508,8 +521,8 @@ def my_bias_grad(g):
 check("conv2d_bias_grad", my_bias_grad)
 
 # %% [markdown]
-# > **Exercise 2.2.** Write `my_input_grad` for one channel: $\partial L / \partial x$ from $g$ (OH,OW) and $w$
-# > (KH,KW), stride 1, no padding. Scatter, in loops. What shape has $x$?
+# > **Exercise 2.2.** Write `my_input_grad(g, w)`, the gradient of the input for one channel, in loops that scatter. It
+# > is $\partial L / \partial x$, from $g$ (OH,OW) and $w$ (KH,KW), stride 1, no padding. What shape has $x$?
 #
 # <details><summary>A hint</summary>
 #
@@ -536,9 +549,9 @@ def my_input_grad(g, w):
 check("conv2d_single_input_grad", my_input_grad)
 
 # %% [markdown]
-# > **Exercise 2.3.** Write `my_weight_grad`: $\partial L / \partial w$ (O,C,KH,KW) from $x$ (N,C,H,W) and $g$
-# > (N,O,OH,OW), stride 1, no padding. Two loops over $u, v$ and an `np.einsum` are enough. Which letters does the sum
-# > run over?
+# > **Exercise 2.3.** Write `my_weight_grad(x, g)`, the gradient of the kernels. It is $\partial L / \partial w$
+# > (O,C,KH,KW), from $x$ (N,C,H,W) and $g$ (N,O,OH,OW), stride 1, no padding. Two loops over $u, v$ and an `np.einsum`
+# > are enough. Which letters does the sum run over?
 
 
 # %% tags=["exercise"]
@@ -557,9 +570,9 @@ def my_weight_grad(x, g):
 check("conv2d_weight_grad", my_weight_grad)
 
 # %% [markdown]
-# > **Exercise 2.4.** Now gather: write `my_input_grad_full` for $g$ (N,O,OH,OW) and $w$ (O,C,KH,KW) with *one* call of
-# > a convolution (`F.conv2d` on tensors, or your own of Exercise 1.3). Stride 1, no padding. Three things must
-# > happen to $g$ and $w$ first.
+# > **Exercise 2.4.** Write `my_input_grad_full(g, w)`, the gradient of the input, with *one* call of a convolution. Now
+# > gather, for $g$ (N,O,OH,OW) and $w$ (O,C,KH,KW), stride 1, no padding. The call may be `F.conv2d` on tensors or your
+# > own of Exercise 1.3. Three things must happen to $g$ and $w$ first.
 
 
 # %% tags=["exercise"]
@@ -575,9 +588,9 @@ def my_input_grad_full(g, w):
 check("conv2d_input_grad_full", my_input_grad_full)
 
 # %% [markdown]
-# > **Exercise 2.5.** Any stride and padding: write `my_input_grad_strided(g, w, size, stride, padding)` for images of
-# > `size` x `size`. The size is given because $g$ does not tell it: with a 3x3 kernel and stride 2, images of 5 and of
-# > 6 rows give maps of the same size. Gather, or scatter; the answer is one.
+# > **Exercise 2.5.** Write `my_input_grad_strided(g, w, size, stride, padding)`, the gradient of the input for any
+# > stride and padding. The images are `size` x `size`. The size is given because $g$ does not tell it: with a 3x3
+# > kernel and stride 2, images of 5 and of 6 rows give maps of the same size. Gather, or scatter; the answer is one.
 #
 # <details><summary>A hint</summary>
 #
@@ -604,9 +617,9 @@ def my_input_grad_strided(g, w, size, stride, padding):
 check("conv2d_input_grad_strided", my_input_grad_strided)
 
 # %% [markdown]
-# > **Exercise 2.6.** Write `receptive_field(kernels, strides)`: how many rows of the image does one output see behind
-# > layers with these kernels and strides, in order? Pooling counts as a layer. Start with one pixel that sees itself,
-# > and ask how far apart in the image two neighbours of a map stand.
+# > **Exercise 2.6.** Write `receptive_field(kernels, strides)`, the number of rows of the image that one output sees
+# > behind layers with these kernels and strides, in order. Pooling counts as a layer. Start with one pixel that sees
+# > itself, and ask how far apart in the image two neighbours of a map stand.
 
 
 # %% tags=["exercise"]

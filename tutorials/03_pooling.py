@@ -75,7 +75,8 @@ assert average[0, 0].tolist() == [[3, 4], [6, 7]]
 #
 # In this image the middle is the highest, and `g` is 1, 2, 3, 4: the loss is
 # $y_{0,0} + 2 y_{0,1} + 3 y_{1,0} + 4 y_{1,1}$. Each `if` asks whether a cell is larger than the best one so far;
-# `where` keeps the winner's number in its window. Backwards, look at who wins.
+# `where` keeps the winner's number in its window. (The question ends in `or np.isnan(…)`: NaN, *not a number*, is what
+# is left of 0/0, and counts as the largest, so that an error upstream does not hide.) Backwards, look at who wins.
 
 # %%
 hill = [[1, 2, 1], [2, 9, 2], [1, 2, 1]]
@@ -100,18 +101,21 @@ assert average_trace.final["gx"][0, 0].tolist() == [[1, 3, 2], [4, 10, 6], [3, 7
 #
 # As for a convolution with a kernel of that size, $OH = \lfloor (H + 2p - KH)/s \rfloor + 1$. Two habits differ: the
 # stride is the window's size unless you say otherwise, so windows lie side by side; and `ceil_mode=True` rounds up,
-# which keeps a last window that hangs over the edge.
+# which keeps a last window that hangs over the edge, unless it would begin behind the image.
 
 # %%
 for n, size, stride, padding, up in [
     (28, 2, 2, 0, False),
     (11, 2, 2, 0, False),
     (11, 2, 2, 0, True),
+    (4, 2, 3, 1, True),
     (9, 3, 2, 1, False),
 ]:
     rows = F.max_pool2d(tinymed.zeros(1, 1, n, n), size, stride, padding, ceil_mode=up).shape[2]
     room = n + 2 * padding - size
-    assert rows == (-(-room // stride) if up else room // stride) + 1
+    expected = (-(-room // stride) if up else room // stride) + 1
+    expected -= up and (expected - 1) * stride >= n + padding  # it would begin behind the image
+    assert rows == expected
     print(f"{n} rows, window {size}, stride {stride}, padding {padding}{', rounded up' * up} -> {rows} rows")
 
 # %% [markdown]
@@ -241,9 +245,10 @@ for size, stride, padding in [(2, 2, 0), (3, 1, 0), (3, 2, 1)]:
     assert tinymed.gradcheck(lambda x, how=(size, stride, padding): F.avg_pool2d(x, *how), x)
 try:
     tinymed.gradcheck(lambda x: F.max_pool2d(x, 2), flat.detach().requires_grad_())
-    raise SystemExit("a kink went unnoticed")
 except GradcheckError as error:
     print(error)
+else:
+    raise AssertionError("a kink went unnoticed")
 
 # %% [markdown]
 # ## What it does to a picture
@@ -340,9 +345,10 @@ assert curves["max 2x2"][1] > 0.5 * curves["no pooling"][1]
 assert curves["average of all"][1] < 0.05
 
 # %% [markdown]
-# So pooling 2x2 makes the maps *less* sensitive to a shift, not insensitive: more than half of the change is still
-# there. Wider windows help more, and the average of the whole map changes by little. What is exact is something
-# else: shift by the stride, and the pooled map is the same map, shifted by one cell.
+# These numbers compare the maps at the same place. So pooling 2x2 makes the maps *less* sensitive to a shift, not
+# insensitive: more than half of the change is still there. Wider windows help more, and the average of the whole map
+# changes by little. What is exact is something else: shift by the stride, and the pooled map is the same map, shifted
+# by one cell.
 #
 # $$ \text{pool}(\text{shift by } s) = \text{shift by 1}\,(\text{pool}) $$
 
@@ -353,8 +359,27 @@ assert np.allclose(after[..., inside, 3:-1], before[..., inside, 2:-2])
 print("shift 2, stride 2: the pooled map is the same, one cell further right")
 
 # %% [markdown]
-# The rest comes from taking only every second window (*aliasing*). To blur before that is one cure (Zhang 2019,
-# *Making Convolutional Networks Shift-Invariant Again*); to train on shifted pictures is the usual one.
+# That is the second question: not whether the map stays, but whether it is *the same map, moved*. A window at every
+# place (stride 1) keeps that for any shift. Taking every second window does not: shifted by one pixel, the windows hold
+# other cells (*aliasing*).
+
+
+# %%
+def mismatch(stride):
+    """How far the pooled map after a shift of one pixel is from the one before, moved by 0 or 1 cell."""
+    one, other = (F.max_pool2d(shifted(s), 2, stride).numpy()[..., inside, :] for s in (0, 1))
+    middle = one[..., inside]
+    off = (np.linalg.norm(other[..., 2 + d : 2 + d + middle.shape[-1]] - middle) for d in (0, 1))
+    return min(off) / np.linalg.norm(middle)
+
+
+print(f"shift 1, the map moved to fit: stride 1 is off by {mismatch(1):.0%}, stride 2 by {mismatch(2):.0%}")
+assert mismatch(1) < 1e-6
+assert mismatch(2) > 0.2
+
+# %% [markdown]
+# To blur before every second window is taken is one cure (Zhang 2019, *Making Convolutional Networks Shift-Invariant
+# Again*); to train on shifted pictures is the usual one.
 
 # %% [markdown]
 # ## So many windows, whatever the size
@@ -425,8 +450,8 @@ assert np.allclose(*gradients, rtol=1e-4, atol=1e-3)
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 3.1.** Write max pooling for $x$ (N,C,H,W), windows of `size` x `size`, any stride and padding. Loops
-# > over $i, j$ are enough. Mind the first case with padding.
+# > **Exercise 3.1.** Write `my_max_pool2d(x, size, stride, padding)`, max pooling of $x$ (N,C,H,W) with windows of
+# > `size` x `size`, any stride and padding. Loops over $i, j$ are enough. Mind what the padding counts as.
 
 
 # %% tags=["exercise"]
@@ -447,8 +472,9 @@ def my_max_pool2d(x, size, stride, padding):
 check("max_pool2d", my_max_pool2d)
 
 # %% [markdown]
-# > **Exercise 3.2.** Now back: $\partial L / \partial x$ from $g$ (N,C,OH,OW) and $x$, no padding. Windows may overlap,
-# > cells may tie.
+# > **Exercise 3.2.** Write `my_max_pool2d_grad(g, x, size, stride)`, the gradient of max pooling, without padding. It
+# > is $\partial L / \partial x$, from $g$ (N,C,OH,OW) and $x$. Windows may overlap, cells may tie. At a tie do as the
+# > engine: the first in reading order.
 #
 # <details><summary>A hint</summary>
 #
@@ -474,8 +500,9 @@ def my_max_pool2d_grad(g, x, size, stride):
 check("max_pool2d_grad", my_max_pool2d_grad)
 
 # %% [markdown]
-# > **Exercise 3.3.** Average pooling with padding, both ways of counting: `count_include_pad` is True or False. How do
-# > you count the cells inside the image without a single `if`?
+# > **Exercise 3.3.** Write `my_avg_pool2d(x, size, stride, padding, count_include_pad)`, average pooling with both ways
+# > of counting the padding. `count_include_pad` is True or False. How do you count the cells inside the image without a
+# > single `if`?
 #
 # <details><summary>A hint</summary>
 #
@@ -499,8 +526,9 @@ def my_avg_pool2d(x, size, stride, padding, count_include_pad):
 check("avg_pool2d", my_avg_pool2d)
 
 # %% [markdown]
-# > **Exercise 3.4.** And its way back, no padding: $\partial L / \partial x$ (N,C,height,width) from $g$. Why does this
-# > one not ask for $x$?
+# > **Exercise 3.4.** Write `my_avg_pool2d_grad(g, height, width, size, stride)`, the gradient of average pooling,
+# > without padding. It is $\partial L / \partial x$ (N,C,height,width), from $g$ (N,C,OH,OW). Why does this one not ask
+# > for $x$?
 
 
 # %% tags=["exercise"]
@@ -519,7 +547,7 @@ def my_avg_pool2d_grad(g, height, width, size, stride):
 check("avg_pool2d_grad", my_avg_pool2d_grad)
 
 # %% [markdown]
-# > **Exercise 3.5.** Write `my_adaptive_avg_pool1d(x, n)` for a row of numbers: $n$ averages, whatever the length.
+# > **Exercise 3.5.** Write `my_adaptive_avg_pool1d(x, n)`, the $n$ averages of a row of numbers, whatever its length.
 
 
 # %% tags=["exercise"]

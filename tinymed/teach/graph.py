@@ -29,7 +29,9 @@ def backward(root: Tensor, /, g: Any = None, **names: Tensor) -> Trace:
     """
     for name, tensor in {"the first argument": root, **names}.items():
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"trace.backward: {name} must be a Tensor, as in x=x; this is of type {type(tensor).__name__}")
+            raise TypeError(
+                f"trace.backward: {name} must be a Tensor, as in x=x; this is of type {type(tensor).__name__}"
+            )
     if root.grad_fn is None:
         raise ValueError(
             "trace.backward: the tensor was not computed from anything that requires grad; "

@@ -18,6 +18,8 @@ from tinymed.data import make_breast_phantoms
 from tinymed.kernels import reference
 from tinymed.teach import check, trace
 
+_ = tinymed.manual_seed(0)
+
 # %% [markdown]
 # ## 文章怎么说
 #
@@ -26,26 +28,36 @@ from tinymed.teach import check, trace
 # $$ \text{卷积} = \sum_{i=1}^{m} w_i * f(x_i) $$
 #
 # 文章说，$w_i$ “为卷积核”，也就是卷积核里的数；$f(x_i)$ “为输入特征”，也就是它盖住的输入里的数。
+# $f$ 做什么，文章没有解释；输入的数在相乘之前并没有变，所以把 $f(x_i)$ 读作 $x_i$ 就行。
 # 这样得到的只是输出中的一个数。公式没有说窗口怎样移动，到了边界怎么办，有多个通道时又怎么办。写完整是
 #
 # $$ y_{n,o,i,j} = b_o + \sum_{c} \sum_{u} \sum_{v} w_{o,c,u,v} \cdot x_{n,\,c,\;i s + u d - p,\;j s + v d - p} $$
 #
 # | 字母 | 它数的是什么 |
 # |---|---|
-# | $n$ | 一批图像中的第几幅 |
-# | $o$ | 第几个卷积核，也就是输出的第几个通道 |
-# | $i, j$ | 输出的行和列 |
-# | $c$ | 输入的通道 |
-# | $u, v$ | 卷积核的行和列 |
-# | $s, p, d$ | 步幅（stride）、填充（padding）、膨胀率（dilation） |
+# | $n$ | 一**批**（batch，放在一起算的）$N$ 幅图像中的第几幅 |
+# | $o$ | $O$ 个卷积核中的第几个，也就是输出的第几个通道 |
+# | $i, j$ | 输出的行和列，共 $OH$ 行、$OW$ 列 |
+# | $c$ | 输入的**通道**（channel）：同一处的 $C$ 张图之一，例如红、绿、蓝 |
+# | $u, v$ | 卷积核的行和列，共 $KH$ 行、$KW$ 列 |
+# | $s$ | **步幅**（stride）：从一个输出到下一个，窗口移动多远 |
+# | $p$ | **填充**（padding）：图像四周补几圈零 |
+# | $d$ | **膨胀率**（dilation）：卷积核的格子之间隔多远，多半是 1 |
 #
+# 图像有 $H$ 行、$W$ 列。形状也用这些大写字母来写：$x$ 是 (N,C,H,W)，$w$ 是 (O,C,KH,KW)，$y$ 是 (N,O,OH,OW)。
 # 下标落到图像之外时，$x$ 算作 0：所谓填充，不过如此。
 
 # %% [markdown]
 # ## 同样的字母，写成代码
 #
 # `kernels/reference.py` 里，全部内容就是下面这些：`products` 走遍每一组 $(n, o, i, j, c, u, v)$，
-# 给出彼此对应的三个位置。
+# 给出彼此对应的三个位置，依次在 $y$、$w$、$x$ 里；其中 `h, q` 是图像的行和列。
+#
+# > **一个字母，两个意思。** 公式里的 $s$ 是步幅。代码里的 `s` 是全部尺寸，步幅只是其中一项：竖直方向是 `s.SH`，
+# > 水平方向是 `s.SW`。
+#
+# 同样，`s.PH, s.PW` 是填充 $p$，`s.DH, s.DW` 是膨胀率 $d$；`s.H`、`s.KH`、`s.OH` 等等就是上面那些大写字母。
+# `s.G` 是分组数，多半是 1，它把通道分成几组。
 
 # %%
 print(inspect.getsource(reference.products))
@@ -59,6 +71,9 @@ print(inspect.getsource(reference.conv2d))
 # $$ y_{0,0} = 1 \cdot 1 + 0 \cdot 2 + 0 \cdot 4 + 1 \cdot 5 = 6 $$
 #
 # 文章在这里印的是 5，第 04 课专门讲这件事。运行下面的单元格之前，先把另外三个数算出来。
+#
+# `F.conv2d` 要的是成批的、带通道的图像。`[None, None]` 在前面添两个长度为 1 的轴：3x3 的图像变成 (1,1,3,3)，
+# 即一幅图像、一个通道；卷积核变成 (1,1,2,2)。`[0, 0]` 再把这两个轴去掉。
 
 # %%
 image = np.arange(1.0, 10.0).reshape(3, 3)
@@ -114,9 +129,9 @@ for n, k, stride, padding in [(28, 3, 1, 0), (28, 3, 1, 1), (28, 3, 2, 1), (28, 
 # %% [markdown]
 # ## 这算卷积吗
 #
-# 数学里的卷积，是把卷积核倒着走一遍。深度学习不翻转：各个库叫作卷积的，其实是**互相关**（cross-correlation）。
-# 对要学习的卷积核来说，这没有区别：真要翻转，它学到的无非是翻转过来的那组数。（下面打印的第一行是互相关，
-# 第二行是真正的卷积。）
+# 数学里的卷积，是把卷积核倒着走一遍。深度学习不翻转：在网络里，PyTorch、TensorFlow 和 JAX 叫作卷积的，
+# 其实是**互相关**（cross-correlation）。对要学习的卷积核来说，这没有区别：真要翻转，
+# 它学到的无非是翻转过来的那组数。（下面打印的第一行是互相关，第二行是真正的卷积。）
 
 # %%
 lopsided = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -130,7 +145,8 @@ assert (across.numpy() != flipped.numpy()).all()
 # ## 卷积核看到什么
 #
 # 每个卷积核在每个位置上回答同一个问题。下面的图片是生成的（`make_breast_phantoms`），不是任何病人的。图中从左到右：
-# 生成的图片，以及四个卷积核的响应：竖直边缘、水平边缘、平均、斑点。蓝色为正，红色为负。
+# 生成的图片，以及四个卷积核的响应：竖直边缘、水平边缘、平均、斑点。蓝色为正，红色为负。这里不加填充：
+# 亮的图片四周围上零，本身就成了一条边缘。
 
 # %%
 phantom, label = make_breast_phantoms(8, seed=1)[1]
@@ -145,7 +161,7 @@ axes[0].imshow(phantom[0].numpy(), cmap="gray")
 axes[0].set_title("generated picture")
 for ax, (name, numbers) in zip(axes[1:], kernels.items()):
     w = tinymed.tensor(np.array(numbers, np.float32))[None, None]
-    feature_map = F.conv2d(phantom[None], w, padding=1)[0, 0].numpy()
+    feature_map = F.conv2d(phantom[None], w)[0, 0].numpy()
     shown = ax.imshow(feature_map / abs(feature_map).max(), cmap="RdBu", vmin=-1, vmax=1)
     ax.set_title(name)
 for ax in axes:
@@ -184,23 +200,27 @@ assert tinymed.gradcheck(F.conv2d, (x.requires_grad_(), w.requires_grad_()))
 # %% [markdown]
 # ## 快速内核有什么不同
 #
-# 数一样，次序不一样。`kernels/numpy_backend.py` 把所有窗口摊平，一行一个窗口，排成一个矩阵（im2col），
-# 然后只做一次矩阵乘法；`kernels/numba_conv.py` 让一小块输出一直留在处理器的寄存器里，从不构造那个矩阵。
-# 第 13 课会测量它们。它们都必须与循环的结果一致：
+# 数一样，次序不一样。`kernels/numpy_backend.py` 把每个窗口摊平成矩阵的一列（im2col），然后只做一次矩阵乘法；
+# `kernels/numba_conv.py` 让一小块输出一直留在处理器的寄存器里，从不构造那个矩阵。第 13 课会测量它们。
+# 这里有的几种都必须与循环的结果一致（打印的是各个后端与循环最多相差多少）：
 
 # %%
 x, w = tinymed.randn(2, 3, 8, 8), tinymed.randn(4, 3, 3, 3)
 answers = {}
-for backend in ("reference", "numpy"):
+for backend in dict.fromkeys(("reference", "numpy", tinymed.get_backend())):
     with tinymed.use_backend(backend):
         answers[backend] = F.conv2d(x, w).numpy()
-print("largest difference", abs(answers["reference"] - answers["numpy"]).max())
-assert np.allclose(answers["reference"], answers["numpy"], atol=1e-5)
+    print(f"{backend:<9} differs from the loops by at most {abs(answers[backend] - answers['reference']).max():.0e}")
+    assert np.allclose(answers[backend], answers["reference"], atol=1e-5)
 
 # %% [markdown]
 # ## 练习
 #
-# > **练习 1.1.** 写 `output_size(n, k, stride, padding)`：输入 `n` 行，输出有几行。
+# 怎样做练习（这一课和以后各课都一样）：写好函数，运行它所在的单元格，再运行下面带 `check` 的那一格。如果用的是文件，
+# 就运行这个文件（`python course/01_convolution.py`），它停在第一个没有写或者写错了的练习上。检查会指出第一个错的数；
+# 错误若是它认得的，也会说出来。想一步一步看自己的循环，就用 `trace.function(my_conv2d_single, image, kernel)`。
+#
+# > **练习 1.1.** 写 `output_size(n, k, stride, padding)`，由输入的 `n` 行求输出有几行。
 #
 # <details><summary>提示</summary>
 #
@@ -220,7 +240,7 @@ def output_size(n, k, stride, padding):
 check("conv2d_output_size", output_size)
 
 # %% [markdown]
-# > **练习 1.2.** 用循环写出一幅图像 (H,W) 与一个卷积核 (KH,KW) 的卷积：步幅 1，无填充。
+# > **练习 1.2.** 写 `my_conv2d_single(x, w)`，用循环求一幅图像 (H,W) 与一个卷积核 (KH,KW) 的卷积。步幅 1，无填充。
 
 
 # %% tags=["exercise"]
@@ -241,10 +261,11 @@ def my_conv2d_single(x, w):
 check("conv2d_single", my_conv2d_single)
 
 # %% [markdown]
-# 你自己的循环也能跟踪：`trace.function(my_conv2d_single, image, kernel)`。
+# > **练习 1.3.** 写 `my_conv2d(x, w, stride, padding)`，求一批图像 (N,C,H,W) 与多个卷积核 (O,C,KH,KW) 的卷积。
+# > 步幅和填充任意。`np.pad` 或许用得上。可以只对 $i, j$ 写循环，其余交给 NumPy。
 #
-# > **练习 1.3.** 现在处理一批图像 (N,C,H,W) 和多个卷积核 (O,C,KH,KW)，步幅和填充任意。`np.pad` 或许用得上。
-# > 可以只对 $i, j$ 写循环，其余交给 NumPy。
+# `np.einsum` 是 NumPy 的求和号：`np.einsum("ij,jk->ik", a, b)` 就是 $\sum_j a_{i,j} \cdot b_{j,k}$，
+# 即两个矩阵的乘积。字母是各轴的名字；箭头后面没有的字母，就对它求和。
 
 
 # %% tags=["exercise"]
@@ -268,8 +289,8 @@ check("conv2d", my_conv2d)
 # ## 要点
 #
 # - 卷积就是一个加权和，用同一组权重在每个位置上重复。
-# - 输出的大小是 $\lfloor (H + 2p - KH)/s \rfloor + 1$。
-# - 各个库算的是互相关，却叫它卷积。
+# - 膨胀率为 1 时，输出的大小是 $\lfloor (H + 2p - KH)/s \rfloor + 1$。
+# - 深度学习算的是互相关，却叫它卷积。
 #
 # **接下来打开** `kernels/reference.py`，看 `products`；再打开 `tinymed/ops/conv.py`，看 `Conv2d`：引擎的卷积，
 # 前向加反向，不到二十行。PyTorch 的 `F.conv2d` 名字相同、参数相同，算出的数也相同。

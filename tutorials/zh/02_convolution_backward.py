@@ -147,9 +147,9 @@ t
 # $$ \frac{\partial L}{\partial x_{h,q}} = \sum_{u'} \sum_{v'} w_{KH-1-u',\,KW-1-v'} \cdot
 # g_{h+u'-(KH-1),\,q+v'-(KW-1)} $$
 #
-# 这是对 $g$ 做的一个卷积，填充为 $KH - 1$（称为 **full**：卷积核与 $g$ 只要碰得上，那个位置就算），卷积核转了半圈。
-# 有多个通道时，进去的是 $g$ 的 $O$ 个通道，出来的是 $x$ 的 $C$ 个通道，所以卷积核的头两个轴要对调。
-# 这正是第 01 课里那个要翻转的、真正的卷积：前向是互相关，反向就是卷积。
+# 这是对 $g$ 做的一个卷积，填充为 $KH - 1$ 和 $KW - 1$（称为 **full**：卷积核与 $g$ 只要碰得上，那个位置就算），
+# 卷积核转了半圈。有多个通道时，进去的是 $g$ 的 $O$ 个通道，出来的是 $x$ 的 $C$ 个通道，
+# 所以卷积核的头两个轴要对调。这正是第 01 课里那个要翻转的、真正的卷积：前向是互相关，反向就是卷积。
 
 # %%
 x = tinymed.randn(2, 3, 6, 5, dtype="float64").requires_grad_()
@@ -238,8 +238,9 @@ assert np.allclose(b.grad.numpy(), g.sum(axis=(0, 2, 3)))
 #
 # $$ \frac{\partial L}{\partial w} \approx \frac{L(w + \varepsilon) - L(w - \varepsilon)}{2\varepsilon} $$
 #
-# `tinymed.gradcheck` 对每个输入的每个数都这样做一遍，用 float64，并给各个输出配上随机的权重。它真能发现什么吗？
-# 下面这个卷积，反向时把权重的梯度翻转了。（打印的意思是：`Flipped` 的梯度错了，错在哪个输入的哪个下标；
+# `tinymed.gradcheck` 对每个输入的每个数都这样做一遍（不超过 256 个数时；再多，就沿随机的方向做），用 float64，
+# 并给各个输出配上随机的权重。它真能发现什么吗？下面这个卷积，反向时把权重的梯度翻转了。（打印的意思是：
+# `Flipped` 的梯度错了，错在哪个输入的哪个下标；
 # numeric 是测量的，analytic 是反向传播算的，ratio 是后者与前者之比。）
 
 
@@ -262,16 +263,17 @@ for how in ({}, {"stride": 2}, {"padding": 1}, {"stride": 2, "padding": 1, "dila
 assert tinymed.gradcheck(lambda x, w: F.conv2d(x, w, groups=2), (x, w[:, :1].detach().requires_grad_()))
 try:
     tinymed.gradcheck(broken_conv2d, (x, w))
-    raise SystemExit("a broken gradient went unnoticed")
 except GradcheckError as error:
     print(error)
+else:
+    raise AssertionError("a broken gradient went unnoticed")
 
 # %% [markdown]
 # ## 转置卷积就是输入的梯度
 #
 # 解码器要勾画病灶的掩膜，就得把特征图重新放大。它用的层叫**转置卷积**（transposed convolution），
 # 也就是 `conv2d_input_grad` 的那几重循环，只是把小图放在 $g$ 的位置上。名字来自矩阵：把卷积写成一个矩阵 $A$，
-# 它就是 $y = A x$，而对输入的梯度是 $A^T g$。它不是逆运算：还原的是形状，不是数。
+# 它就是 $y = A x$，而对输入的梯度是 $A^T g$。它不是逆运算：还原的是形状（在能知道的范围内），从来不是数。
 
 # %%
 x = tinymed.randn(1, 2, 7, 7, dtype="float64").requires_grad_()
@@ -293,8 +295,8 @@ assert np.allclose(A.T @ g.numpy().ravel(), x.grad.numpy().ravel())
 # ## 哪些输入得到多少
 #
 # 让每个权重和每个 $g$ 都等于 1，$\partial L / \partial x$ 就数出了每个像素落在几个窗口里。边界上要少一些。步幅为 2、
-# 卷积核为 3x3 时，计数大小相间：转置卷积印在生成图片上的棋盘格，就是这么来的。（图题依次写着卷积核、步幅和填充；
-# 格子里的数是含有这个像素的窗口数。）
+# 卷积核为 3x3 时，计数大小相间：转置卷积印在生成图片上的棋盘格，就是这么来的（Odena、Dumoulin 和 Olah 2016）。
+# （图题依次写着卷积核、步幅和填充；格子里的数是含有这个像素的窗口数。）
 
 
 # %%
@@ -333,21 +335,20 @@ assert (counts(8, 3, 2, 0)[-1] == 0).all()  # the stride does not divide: a row 
 
 
 # %%
-def influence(depth, weights, size=41):
-    x = tinymed.zeros(1, 1, size, size, dtype="float64").requires_grad_()
-    y = x
+def influence(depth, weights, channels=1, size=41):
+    y = x = tinymed.zeros(1, 1, size, size, dtype="float64").requires_grad_()
     for _ in range(depth):
-        y = F.conv2d(y, weights(), padding=1)
+        y = F.conv2d(y, weights(channels, y.shape[1]), padding=1)
     y[0, 0, size // 2, size // 2].backward()
     return x.grad[0, 0].numpy()
 
 
-def flat():
-    return tinymed.full((1, 1, 3, 3), 1 / 9, dtype="float64")
+def flat(O, C):
+    return tinymed.full((O, C, 3, 3), 1 / 9, dtype="float64")
 
 
-def drawn():
-    return tinymed.randn(1, 1, 3, 3, dtype="float64") / 3
+def drawn(O, C):
+    return tinymed.randn(O, C, 3, 3, dtype="float64")
 
 
 def width(share):
@@ -358,7 +359,7 @@ def width(share):
 
 depths = range(1, 19)
 uniform = [influence(n, flat) for n in depths]
-random = {n: np.mean([influence(n, drawn) ** 2 for _ in range(40)], axis=0) for n in (2, 6, 10, 14, 18)}
+random = {n: np.mean([influence(n, drawn, 4) ** 2 for _ in range(20)], axis=0) for n in (2, 6, 10, 14, 18)}
 fields = [np.ptp(np.flatnonzero(share.sum(axis=1))) + 1 for share in uniform]
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", width_ratios=[1, 1, 1.2])
@@ -394,8 +395,19 @@ assert all(abs(width(s) / np.sqrt(2 * n / 3) - 1) < 0.25 for n, s in random.item
 # 不一样：穿过各层到中间去的路有很多条，到每个角上的路只有一条。权重相等的一层，把传回来的东西摊开，就像随机游走的一步：
 # 向左，不动，或者向右，权重各是 1/3。这一步的方差是 $(1 + 0 + 1)/3 = 2/3$。方差可以相加，所以 $n$ 层之后，
 # 每个方向上的标准差是 $\sqrt{2n/3}$：感受野随 $n$ 增长，其中真正要紧的部分只随 $\sqrt n$ 增长。权重随机时，先平方，
-# 再对抽出的 40 个网络求平均，情形也差不多。（Luo、Li、Urtasun 和 Zemel 2016 年的论文把它叫作**有效**感受野，
+# 再对抽出的 20 个四通道的网络求平均，情形也差不多。（Luo、Li、Urtasun 和 Zemel 2016 年的论文把它叫作**有效**感受野，
 # effective receptive field。）
+#
+# 有了步幅，$2n + 1$ 就不够用了。先是 3x3 的卷积，再是 2x2、步幅 2 的池化，再是 3x3 的卷积，感受野依次是 1 → 3 → 4 → 8。
+# 第一个 3x3 添 2 个像素，第二个添 4 个：池化之后，特征图上相邻的两个数，在图像里相隔两个像素。
+# （打印的是量得的：一个输出看得见几行。）
+
+# %%
+x = tinymed.zeros(1, 1, 12, 12).requires_grad_()
+ones = tinymed.ones(1, 1, 3, 3)
+F.conv2d(F.avg_pool2d(F.conv2d(x, ones), 2), ones)[0, 0, 0, 0].backward()
+print("rows that one output sees, measured:", np.count_nonzero(x.grad[0, 0, :, 0].numpy()))
+assert np.flatnonzero(x.grad[0, 0, :, 0].numpy()).tolist() == list(range(8))
 
 # %% [markdown]
 # ## 文章的网络从来看不见什么
@@ -488,7 +500,8 @@ for one, other in zip(*answers.values()):
 # %% [markdown]
 # ## 练习
 #
-# > **练习 2.1.** 写 `my_bias_grad`：由 $g$ (N,O,OH,OW) 求 $\partial L / \partial b$ (O)。一行就够了。
+# > **练习 2.1.** 写 `my_bias_grad(g)`，求偏置的梯度。也就是由 $g$ (N,O,OH,OW) 求 $\partial L / \partial b$ (O)。
+# > 一行就够了。
 
 
 # %% tags=["exercise"]
@@ -502,8 +515,8 @@ def my_bias_grad(g):
 check("conv2d_bias_grad", my_bias_grad)
 
 # %% [markdown]
-# > **练习 2.2.** 写单通道的 `my_input_grad`：由 $g$ (OH,OW) 和 $w$ (KH,KW) 求 $\partial L / \partial x$，步幅 1，
-# > 无填充。用循环，散发。$x$ 是什么形状？
+# > **练习 2.2.** 写 `my_input_grad(g, w)`，用散发的循环求单通道时输入的梯度。也就是由 $g$ (OH,OW) 和 $w$ (KH,KW)
+# > 求 $\partial L / \partial x$，步幅 1，无填充。$x$ 是什么形状？
 #
 # <details><summary>提示</summary>
 #
@@ -530,8 +543,9 @@ def my_input_grad(g, w):
 check("conv2d_single_input_grad", my_input_grad)
 
 # %% [markdown]
-# > **练习 2.3.** 写 `my_weight_grad`：由 $x$ (N,C,H,W) 和 $g$ (N,O,OH,OW) 求 $\partial L / \partial w$ (O,C,KH,KW)，
-# > 步幅 1，无填充。对 $u, v$ 的两重循环加上一个 `np.einsum` 就够了。求和走过的是哪些字母？
+# > **练习 2.3.** 写 `my_weight_grad(x, g)`，求卷积核的梯度。也就是由 $x$ (N,C,H,W) 和 $g$ (N,O,OH,OW)
+# > 求 $\partial L / \partial w$ (O,C,KH,KW)，步幅 1，无填充。
+# > 对 $u, v$ 的两重循环加上一个 `np.einsum` 就够了。求和走过的是哪些字母？
 
 
 # %% tags=["exercise"]
@@ -550,8 +564,8 @@ def my_weight_grad(x, g):
 check("conv2d_weight_grad", my_weight_grad)
 
 # %% [markdown]
-# > **练习 2.4.** 现在用收集的办法写 `my_input_grad_full`：给你 $g$ (N,O,OH,OW) 和 $w$ (O,C,KH,KW)，
-# > 卷积只许调用**一次**（对张量用 `F.conv2d`，或者用你在练习 1.3 里写的那个）。步幅 1，无填充。调用之前，
+# > **练习 2.4.** 写 `my_input_grad_full(g, w)`，只调用**一次**卷积，求输入的梯度。这回是收集：给你 $g$ (N,O,OH,OW)
+# > 和 $w$ (O,C,KH,KW)，步幅 1，无填充。卷积可以是对张量用的 `F.conv2d`，也可以是你在练习 1.3 里写的那个。调用之前，
 # > 要对 $g$ 和 $w$ 做三件事。
 
 
@@ -568,9 +582,9 @@ def my_input_grad_full(g, w):
 check("conv2d_input_grad_full", my_input_grad_full)
 
 # %% [markdown]
-# > **练习 2.5.** 步幅和填充任意，写 `my_input_grad_strided(g, w, size, stride, padding)`：图像是 `size` x `size`。
-# > 要给出大小，是因为 $g$ 说不出来：卷积核为 3x3、步幅为 2 时，5 行的图像和 6 行的图像得到一样大的特征图。收集也好，
-# > 散发也好，答案是同一个。
+# > **练习 2.5.** 写 `my_input_grad_strided(g, w, size, stride, padding)`，步幅和填充任意时，求输入的梯度。
+# > 图像是 `size` x `size`。要给出大小，是因为 $g$ 说不出来：卷积核为 3x3、步幅为 2 时，
+# > 5 行的图像和 6 行的图像得到一样大的特征图。收集也好，散发也好，答案是同一个。
 #
 # <details><summary>提示</summary>
 #
@@ -596,7 +610,7 @@ def my_input_grad_strided(g, w, size, stride, padding):
 check("conv2d_input_grad_strided", my_input_grad_strided)
 
 # %% [markdown]
-# > **练习 2.6.** 写 `receptive_field(kernels, strides)`：各层依次用这些卷积核和步幅，最后的一个输出看得见图像的几行？
+# > **练习 2.6.** 写 `receptive_field(kernels, strides)`，求各层依次用这些卷积核和步幅时，一个输出看得见图像的几行。
 # > 池化也算一层。从一个只看见自己的像素开始，再问：一张特征图上相邻的两个数，在图像里相隔多远？
 
 

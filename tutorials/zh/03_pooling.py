@@ -71,7 +71,8 @@ assert average[0, 0].tolist() == [[3, 4], [6, 7]]
 # ## 一步一步看
 #
 # 这幅图像正中间最高；`g` 是 1、2、3、4，也就是说，损失为 $y_{0,0} + 2 y_{0,1} + 3 y_{1,0} + 4 y_{1,1}$。
-# 每个 `if` 都在问：这个格子比目前最大的还大吗？`where` 记下的是胜者在窗口里的编号。反向时，看看谁赢了。（打印的 winner
+# 每个 `if` 都在问：这个格子比目前最大的还大吗？`where` 记下的是胜者在窗口里的编号。（问句末尾有 `or np.isnan(…)`：NaN，
+# not a number，“不是数”，例如 0/0 的结果；它算作最大，这样前面出的错就藏不住。）反向时，看看谁赢了。（打印的 winner
 # in each window：各个窗口的胜者。）
 
 # %%
@@ -97,18 +98,21 @@ assert average_trace.final["gx"][0, 0].tolist() == [[1, 3, 2], [4, 10, 6], [3, 7
 #
 # 与同样大小的卷积核做卷积时一样，$OH = \lfloor (H + 2p - KH)/s \rfloor + 1$。有两个习惯不同：若不另外说明，
 # 步幅就是窗口的大小，于是窗口一个挨着一个；还有 `ceil_mode=True`，它向上取整（打印的 rounded up），
-# 把最后一个伸出边缘的窗口也留下。
+# 把最后一个伸出边缘的窗口也留下，除非这个窗口要从图像之后才开始。
 
 # %%
 for n, size, stride, padding, up in [
     (28, 2, 2, 0, False),
     (11, 2, 2, 0, False),
     (11, 2, 2, 0, True),
+    (4, 2, 3, 1, True),
     (9, 3, 2, 1, False),
 ]:
     rows = F.max_pool2d(tinymed.zeros(1, 1, n, n), size, stride, padding, ceil_mode=up).shape[2]
     room = n + 2 * padding - size
-    assert rows == (-(-room // stride) if up else room // stride) + 1
+    expected = (-(-room // stride) if up else room // stride) + 1
+    expected -= up and (expected - 1) * stride >= n + padding  # it would begin behind the image
+    assert rows == expected
     print(f"{n} rows, window {size}, stride {stride}, padding {padding}{', rounded up' * up} -> {rows} rows")
 
 # %% [markdown]
@@ -236,9 +240,10 @@ for size, stride, padding in [(2, 2, 0), (3, 1, 0), (3, 2, 1)]:
     assert tinymed.gradcheck(lambda x, how=(size, stride, padding): F.avg_pool2d(x, *how), x)
 try:
     tinymed.gradcheck(lambda x: F.max_pool2d(x, 2), flat.detach().requires_grad_())
-    raise SystemExit("a kink went unnoticed")
 except GradcheckError as error:
     print(error)
+else:
+    raise AssertionError("a kink went unnoticed")
 
 # %% [markdown]
 # ## 它对图片做了什么
@@ -338,8 +343,9 @@ assert curves["max 2x2"][1] > 0.5 * curves["no pooling"][1]
 assert curves["average of all"][1] < 0.05
 
 # %% [markdown]
-# 可见，2x2 的池化让特征图对平移**没那么**敏感，而不是不敏感：变化还剩一半以上。窗口越宽，帮助越大；
-# 整幅图的平均就变化很小了。严格成立的是另外一件事：平移的量等于步幅时，池化后的特征图还是原来那一幅，只是移动了一格。
+# 这些数比较的是同一个位置上的特征图。可见，2x2 的池化让特征图对平移**没那么**敏感，而不是不敏感：变化还剩一半以上。
+# 窗口越宽，帮助越大；整幅图的平均就变化很小了。严格成立的是另外一件事：平移的量等于步幅时，
+# 池化后的特征图还是原来那一幅，只是移动了一格。
 #
 # $$ \text{池化}(\text{平移 } s \text{ 个像素}) = \text{平移 } 1 \text{ 格}\,(\text{池化}) $$
 
@@ -350,8 +356,27 @@ assert np.allclose(after[..., inside, 3:-1], before[..., inside, 2:-2])
 print("shift 2, stride 2: the pooled map is the same, one cell further right")
 
 # %% [markdown]
-# 其余的变化，来自每隔一个窗口才取一个（**混叠**，aliasing）。取之前先模糊，是一种补救（Zhang
-# 2019，*Making Convolutional Networks Shift-Invariant Again*）；更常用的办法，是拿平移过的图片来训练。
+# 这是第二个问题：不问特征图是否不变，而问它是不是**同一幅图，只是移动了**。每个位置都放一个窗口（步幅 1），
+# 不论平移多少都做得到。每隔一个窗口才取一个，就做不到：平移一个像素，窗口里装的就是别的格子了（**混叠**，aliasing）。
+# （打印的是：平移 1 个像素，把特征图移到最吻合处，步幅 1 和步幅 2 各还差多少。）
+
+
+# %%
+def mismatch(stride):
+    """How far the pooled map after a shift of one pixel is from the one before, moved by 0 or 1 cell."""
+    one, other = (F.max_pool2d(shifted(s), 2, stride).numpy()[..., inside, :] for s in (0, 1))
+    middle = one[..., inside]
+    off = (np.linalg.norm(other[..., 2 + d : 2 + d + middle.shape[-1]] - middle) for d in (0, 1))
+    return min(off) / np.linalg.norm(middle)
+
+
+print(f"shift 1, the map moved to fit: stride 1 is off by {mismatch(1):.0%}, stride 2 by {mismatch(2):.0%}")
+assert mismatch(1) < 1e-6
+assert mismatch(2) > 0.2
+
+# %% [markdown]
+# 每隔一个窗口取一个之前先模糊，是一种补救（Zhang 2019，*Making Convolutional Networks Shift-Invariant Again*）；
+# 更常用的办法，是拿平移过的图片来训练。
 
 # %% [markdown]
 # ## 不论大小，就要这么多窗口
@@ -421,8 +446,8 @@ assert np.allclose(*gradients, rtol=1e-4, atol=1e-3)
 # %% [markdown]
 # ## 练习
 #
-# > **练习 3.1.** 写最大池化：输入 $x$ (N,C,H,W)，窗口 `size` x `size`，步幅和填充任意。只对 $i, j$ 写循环就够了。
-# > 当心检查时第一个带填充的例子。
+# > **练习 3.1.** 写 `my_max_pool2d(x, size, stride, padding)`，对 $x$ (N,C,H,W) 做最大池化。窗口 `size` x `size`，
+# > 步幅和填充任意。只对 $i, j$ 写循环就够了。当心：填充该算作什么？
 
 
 # %% tags=["exercise"]
@@ -443,8 +468,8 @@ def my_max_pool2d(x, size, stride, padding):
 check("max_pool2d", my_max_pool2d)
 
 # %% [markdown]
-# > **练习 3.2.** 再写最大池化的反向：由 $g$ (N,C,OH,OW) 和 $x$ 求 $\partial L / \partial x$，无填充。窗口可能重叠，
-# > 格子可能并列。
+# > **练习 3.2.** 写 `my_max_pool2d_grad(g, x, size, stride)`，求最大池化的梯度，无填充。也就是由 $g$ (N,C,OH,OW)
+# > 和 $x$ 求 $\partial L / \partial x$。窗口可能重叠，格子可能并列。并列时照引擎的做法：取阅读次序中的第一个。
 #
 # <details><summary>提示</summary>
 #
@@ -469,8 +494,8 @@ def my_max_pool2d_grad(g, x, size, stride):
 check("max_pool2d_grad", my_max_pool2d_grad)
 
 # %% [markdown]
-# > **练习 3.3.** 写带填充的平均池化，两种数法都要：`count_include_pad` 为 True 或 False。怎样不用一个 `if`，
-# > 就数出图像之内的格子？
+# > **练习 3.3.** 写 `my_avg_pool2d(x, size, stride, padding, count_include_pad)`，做带填充的平均池化，两种数法都要。
+# > `count_include_pad` 为 True 或 False。怎样不用一个 `if`，就数出图像之内的格子？
 #
 # <details><summary>提示</summary>
 #
@@ -494,8 +519,8 @@ def my_avg_pool2d(x, size, stride, padding, count_include_pad):
 check("avg_pool2d", my_avg_pool2d)
 
 # %% [markdown]
-# > **练习 3.4.** 再写平均池化的反向，无填充：由 $g$ 求 $\partial L / \partial x$ (N,C,height,width)。
-# > 它为什么不需要 $x$？
+# > **练习 3.4.** 写 `my_avg_pool2d_grad(g, height, width, size, stride)`，求平均池化的梯度，无填充。
+# > 也就是由 $g$ (N,C,OH,OW) 求 $\partial L / \partial x$ (N,C,height,width)。它为什么不需要 $x$？
 
 
 # %% tags=["exercise"]
@@ -514,7 +539,7 @@ def my_avg_pool2d_grad(g, height, width, size, stride):
 check("avg_pool2d_grad", my_avg_pool2d_grad)
 
 # %% [markdown]
-# > **练习 3.5.** 对一行数，写 `my_adaptive_avg_pool1d(x, n)`：不论这行数有多长，都给出 $n$ 个平均。
+# > **练习 3.5.** 写 `my_adaptive_avg_pool1d(x, n)`，求一行数的 $n$ 个平均，不论这行数有多长。
 
 
 # %% tags=["exercise"]

@@ -13,6 +13,8 @@ from tinymed.teach.exercises.lesson_01 import conv2d
 
 Array = np.ndarray
 
+SMALL = {"g": np.array([[[[1.0, 1], [1, 2]]]]), "w": np.array([[[[1.0, 2], [3, 4]]]])}
+
 
 def _normal(rng: np.random.Generator, **shapes: Any) -> Case:
     """Arrays of these shapes; what is no shape is passed on."""
@@ -37,6 +39,7 @@ BIAS_GRAD = Exercise(
     bias_grad,
     lambda rng: [
         {"g": np.arange(1.0, 5).reshape(1, 1, 2, 2)},
+        {"g": np.arange(1.0, 9).reshape(2, 2, 1, 2)},
         *(_normal(rng, g=shape) for shape in [(1, 3, 2, 4), (4, 2, 3, 3), (3, 5, 1, 2)]),
     ],
     {
@@ -49,6 +52,7 @@ BIAS_GRAD = Exercise(
         ),
         "the sum over the places is missing: b was added at every (i, j)": lambda g: g.sum(0)[:, 0, 0],
         "all channels are in one sum: b[o] was added to channel o only": lambda g: np.full(g.shape[1], g.sum()),
+        "everything is in one sum: b has O numbers, so leave the axis of the channels out of it": lambda g: g.sum(),
     },
     ("gb",),
 )
@@ -78,8 +82,8 @@ SINGLE_INPUT_GRAD = Exercise(
     "∂L/∂x (OH+KH−1, OW+KW−1) from g (OH,OW) and one kernel w (KH,KW): stride 1, no padding",
     single_input_grad,
     lambda rng: [
-        {"g": np.array([[1.0, 2], [3, 4]]), "w": np.eye(2)},
-        {"g": np.ones((2, 2)), "w": np.arange(1.0, 5).reshape(2, 2)},
+        {name: array[0, 0] for name, array in SMALL.items()},
+        {"g": np.array([[1.0, 2], [3, 4]]), "w": np.eye(2)},  # as by hand
         *(_normal(rng, g=a, w=b) for a, b in [((3, 3), (2, 2)), ((4, 2), (2, 3)), ((1, 1), (3, 2)), ((5, 4), (1, 3))]),
     ],
     {
@@ -88,6 +92,9 @@ SINGLE_INPUT_GRAD = Exercise(
         ),
         "the kernel is flipped: x[i+u, j+v] met w[u, v], so it gets w[u, v] · g[i, j], as it stands": (
             lambda g, w: single_input_grad(g, w[::-1, ::-1])
+        ),
+        "gx is one row and one column too large: OH = H − KH + 1, so H = OH + KH − 1": (
+            lambda g, w: np.pad(single_input_grad(g, w), ((0, 1), (0, 1)))
         ),
         "the weights are missing: each g comes back times the weight that it met on the way": _unweighted,
     },
@@ -109,6 +116,7 @@ WEIGHT_GRAD = Exercise(
     weight_grad,
     lambda rng: [
         {"x": np.arange(1.0, 10).reshape(1, 1, 3, 3), "g": np.array([[[[1.0, 2], [3, 4]]]])},
+        {"x": np.arange(1.0, 9).reshape(1, 2, 2, 2), "g": np.array([1.0, 10, 100]).reshape(1, 3, 1, 1)},
         *(
             _normal(rng, x=a, g=b)
             for a, b in [
@@ -127,6 +135,12 @@ WEIGHT_GRAD = Exercise(
         ),
         "the result is flipped: w[u, v] met x[i+u, j+v], so u and v count forwards in the gradient too": (
             lambda x, g: weight_grad(x, g)[..., ::-1, ::-1]
+        ),
+        "the first two axes have changed places: gw is (O,C,KH,KW), as w is": (
+            lambda x, g: weight_grad(x, g).swapaxes(0, 1)
+        ),
+        "gw is one row and one column short: OH = H − KH + 1, so KH = H − OH + 1": (
+            lambda x, g: weight_grad(x, g)[..., :-1, :-1]
         ),
         "g is missing: each product's x is weighted by the g of the output that it went into": (
             lambda x, g: weight_grad(x, np.ones_like(g))
@@ -155,7 +169,8 @@ FULL_INPUT_GRAD = Exercise(
     "∂L/∂x (N,C,H,W) from g (N,O,OH,OW) and w (O,C,KH,KW) as one convolution: stride 1, no padding",
     full_input_grad,
     lambda rng: [
-        {"g": np.array([[[[1.0, 2], [3, 4]]]]), "w": np.array([[[[1.0, 2], [3, 4]]]])},
+        SMALL,
+        {"g": np.array([1.0, 100]).reshape(1, 2, 1, 1), "w": np.arange(1.0, 17).reshape(2, 2, 2, 2)},
         *(
             _normal(rng, g=a, w=b)
             for a, b in [
@@ -201,21 +216,33 @@ def _spread(g: Array, w: Array, size: int, stride: int, padding: int, fill: str 
     return full[:, :, start : start + size, start : start + size]
 
 
+def _scattered(g: Array, w: Array, size: int, stride: int, padding: int) -> Array:
+    """Scattering, with = where += belongs."""
+    (N, _, OH, OW), (_, C, KH, KW) = g.shape, w.shape
+    gx = np.zeros((N, C, size + 2 * padding, size + 2 * padding))
+    for i, j in np.ndindex(OH, OW):
+        window = gx[:, :, i * stride : i * stride + KH, j * stride : j * stride + KW]
+        window[...] = np.einsum("no,ocuv->ncuv", g[:, :, i, j], w)
+    return gx[:, :, padding : padding + size, padding : padding + size]
+
+
 STRIDED_INPUT_GRAD = Exercise(
     "conv2d_input_grad_strided",
     2,
     "∂L/∂x (N,C,size,size) from g and w, for any stride and padding",
     strided_input_grad,
     lambda rng: [
-        _normal(rng, g=g, w=w, size=size, stride=stride, padding=padding)
-        for g, w, size, stride, padding in [
-            ((1, 1, 2, 2), (1, 1, 2, 2), 4, 2, 0),
-            ((1, 1, 2, 2), (1, 1, 2, 2), 3, 1, 0),
-            ((1, 2, 3, 3), (2, 1, 3, 3), 5, 2, 1),
-            ((2, 2, 2, 2), (2, 3, 3, 3), 6, 2, 0),  # the last row is in no window
-            ((1, 1, 2, 2), (1, 2, 2, 2), 6, 3, 0),
-            ((1, 2, 4, 4), (2, 2, 3, 3), 4, 1, 1),
-        ]
+        SMALL | {"size": 4, "stride": 2, "padding": 0},
+        SMALL | {"size": 3, "stride": 1, "padding": 0},
+        *(
+            _normal(rng, g=g, w=w, size=size, stride=stride, padding=padding)
+            for g, w, size, stride, padding in [
+                ((1, 2, 3, 3), (2, 1, 3, 3), 5, 2, 1),
+                ((2, 2, 2, 2), (2, 3, 3, 3), 6, 2, 0),  # the last row is in no window
+                ((1, 1, 2, 2), (1, 2, 2, 2), 6, 3, 0),
+                ((1, 2, 4, 4), (2, 2, 3, 3), 4, 1, 1),
+            ]
+        ),
     ],
     {
         "g is repeated: between two windows that lie `stride` apart there is no window, so zeros go there": (
@@ -226,6 +253,13 @@ STRIDED_INPUT_GRAD = Exercise(
         ),
         "the padding is not cropped: the first `padding` rows and columns belong to zeros outside the image": (
             lambda g, w, size, stride, padding: _spread(g, w, size, stride, padding, cut=False)
+        ),
+        "nothing is cropped: gx is as large as the image, and the padding lies outside of it": (
+            lambda g, w, size, stride, padding: strided_input_grad(g, w, size + 2 * padding, stride, 0)
+        ),
+        "windows that overlap overwrite each other: a pixel of several windows collects from each, with +=": _scattered,
+        "each product overwrites the one before: a pixel collects from all its windows and all O channels, with +=": (
+            lambda g, w, size, stride, padding: _scattered(g[:, -1:], w[-1:], size, stride, padding)
         ),
         "the kernel is not flipped: seen from an input, the windows that hold it lie the other way round": (
             lambda g, w, size, stride, padding: strided_input_grad(g, w[..., ::-1, ::-1], size, stride, padding)
@@ -245,14 +279,6 @@ def receptive_field(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
     return size
 
 
-def _own_stride_counts(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    size, step = 1, 1
-    for k, s in zip(kernels, strides):
-        step *= s
-        size += (k - 1) * step
-    return size
-
-
 RECEPTIVE_FIELD = Exercise(
     "conv2d_receptive_field",
     2,
@@ -261,6 +287,7 @@ RECEPTIVE_FIELD = Exercise(
     lambda rng: [
         {"kernels": (3,), "strides": (1,)},
         {"kernels": (3, 3), "strides": (1, 1)},
+        {"kernels": (3, 2, 3), "strides": (1, 2, 1)},  # 1 → 3 → 4 → 8, as in the lesson
         {"kernels": (3, 2, 3, 2), "strides": (1, 2, 1, 2)},  # the article's network
         {"kernels": (7, 3, 3), "strides": (2, 2, 1)},
         *(
@@ -273,7 +300,13 @@ RECEPTIVE_FIELD = Exercise(
             lambda kernels, strides: 1 + sum(k - 1 for k in kernels)
         ),
         "a layer's own stride counts from the next layer on: its window is as wide as the steps before it": (
-            _own_stride_counts
+            lambda kernels, strides: receptive_field((1, *kernels), (*strides, 1))
+        ),
+        "K steps are added where K − 1 belong: the first cell of a window is the pixel one starts with": (
+            lambda kernels, strides: receptive_field(tuple(k + 1 for k in kernels), strides)
+        ),
+        "only the stride just before counts: steps multiply, so a stride lasts through all later layers": (
+            lambda kernels, strides: 1 + sum((k - 1) * s for k, s in zip(kernels, (1, *strides)))
         ),
         "kernels are added whole: neighbouring windows overlap, so each layer adds K − 1 steps, not K": (
             lambda kernels, strides: receptive_field(tuple(k + 1 for k in kernels), strides) - 1

@@ -42,6 +42,15 @@ def _images(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def _one_cell_apart(x: Array, size: int, stride: int, padding: int) -> Array:
+    _, _, OH, OW = max_pool2d(x, size, stride, padding).shape
+    return max_pool2d(x, size, 1, padding)[:, :, :OH, :OW]
+
+
+def _largest_over(y: Array, axes: tuple[int, ...]) -> Array:
+    return np.broadcast_to(y.max(axes, keepdims=True), y.shape)
+
+
 MAX_POOL = Exercise(
     "max_pool2d",
     3,
@@ -52,8 +61,23 @@ MAX_POOL = Exercise(
         "the padding is 0, and beats negative numbers: what lies outside must never win, so it counts as −∞": (
             lambda x, size, stride, padding: _windows(_bordered(x, padding, 0), size, stride).max((-2, -1))
         ),
+        "the largest so far begins at 0, and beats negative numbers: begin at −∞": (
+            lambda x, size, stride, padding: np.maximum(0, max_pool2d(x, size, stride, padding))
+        ),
         "the stride is taken to be the window: it need not be, windows may overlap or leave gaps": (
             lambda x, size, stride, padding: max_pool2d(x, size, size, padding)
+        ),
+        "the stride is forgotten: window (i, j) starts at row i·stride, column j·stride": (
+            lambda x, size, stride, padding: max_pool2d(x, size, 1, padding)
+        ),
+        "y has the right size, but its windows start one cell apart: that of y[i, j] is at i·stride, j·stride": (
+            _one_cell_apart
+        ),
+        "one maximum for all images and channels: each map is pooled by itself, .max((2, 3)) of a window": (
+            lambda x, size, stride, padding: _largest_over(max_pool2d(x, size, stride, padding), (0, 1))
+        ),
+        "one maximum for all channels: each channel is pooled by itself": (
+            lambda x, size, stride, padding: _largest_over(max_pool2d(x, size, stride, padding), (1,))
         ),
         "the padding is forgotten: a border of `padding` cells lies around the image": (
             lambda x, size, stride, padding: max_pool2d(x, size, stride, 0)
@@ -80,6 +104,8 @@ def _shared_out(g: Array, x: Array, size: int, stride: int, how: str) -> Array:
         won = x[at] == x[at].max()
         if how == "overwritten":
             gx[at].flat[won.argmax()] = g[n, c, i, j]
+        elif how == "turned":
+            gx[at][divmod(int(won.argmax()), size)[::-1]] += g[n, c, i, j]
         elif how == "last":
             gx[at][tuple(np.argwhere(won)[-1])] += g[n, c, i, j]
         else:
@@ -121,6 +147,9 @@ MAX_POOL_GRAD = Exercise(
         ),
         "what a cell won in one window is overwritten by the next: a cell may win several, and collects with +=": (
             lambda g, x, size, stride: _shared_out(g, x, size, stride, "overwritten")
+        ),
+        "row and column of the winner are mixed up: argmax counts row by row, so divmod(…, size) gives (row, column)": (
+            lambda g, x, size, stride: _shared_out(g, x, size, stride, "turned")
         ),
     },
     ("gx",),
@@ -164,8 +193,11 @@ AVG_POOL = Exercise(
         ),
         "k is size, but the window has size · size cells": (
             lambda x, size, stride, padding, count_include_pad: (
-                avg_pool2d(x, size, stride, padding, count_include_pad) * size
+                avg_pool2d(x, size, stride, padding, count_include_pad) * (size if count_include_pad else 1)
             )
+        ),
+        "every window is divided by size: it has size · size cells, and fewer may count": (
+            lambda x, size, stride, padding, count_include_pad: avg_pool2d(x, size, stride, padding, True) * size
         ),
         "this is the sum: divide by the number of cells": (
             lambda x, size, stride, padding, count_include_pad: _windows(_bordered(x, padding, 0), size, stride).sum(
@@ -211,6 +243,9 @@ AVG_POOL_GRAD = Exercise(
         "1/k is missing: each cell went into the average as a k-th part, and gets a k-th part of g": (
             lambda g, height, width, size, stride: avg_pool2d_grad(g, height, width, size, stride) * size**2
         ),
+        "k is size, but the window has size · size cells: each gets g / (size · size)": (
+            lambda g, height, width, size, stride: avg_pool2d_grad(g, height, width, size, stride) * size
+        ),
         "cells of overlapping windows are overwritten: each collects from all its windows, with +=": (
             _averages_overwritten
         ),
@@ -249,6 +284,9 @@ ADAPTIVE = Exercise(
         ),
         "the end is rounded down: it is rounded up, so that neighbouring windows may share a number": (
             lambda x, n: np.array([x[i * len(x) // n : (i + 1) * len(x) // n].mean() for i in range(n)])
+        ),
+        "these are the pieces of np.array_split: its pieces never overlap, windows here may": (
+            lambda x, n: np.array([piece.mean() for piece in np.array_split(x, n)])
         ),
         "this is the largest: the average was asked for": (
             lambda x, n: np.array([x[i * len(x) // n : -(-(i + 1) * len(x) // n)].max() for i in range(n)])

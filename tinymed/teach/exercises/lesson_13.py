@@ -127,7 +127,7 @@ CONV2D = Exercise(
     {
         "the product is (N·OH·OW, O), channels last: reshape to (N,OH,OW,O), then move O to its place": _unmoved,
         "w.reshape(−1, O) cuts the kernels up; w.reshape(O, −1).T turns them": _weights_reshaped,
-        "the kernel is flipped: cross-correlation, which all libraries call convolution, takes it as it stands": (
+        "the kernel is flipped: cross-correlation, which deep learning calls convolution, takes it as it stands": (
             lambda x, w: conv2d(x, w[..., ::-1, ::-1])
         ),
         "the result is still channels last, (N,OH,OW,O)": lambda x, w: conv2d(x, w).transpose(0, 2, 3, 1),
