@@ -23,6 +23,8 @@ from tinymed.nn.article import ConvReLU6Pool
 from tinymed.teach import check, trace
 from tinymed.training import article_cnn
 
+_ = tinymed.use_backend("numpy")  # small arrays: nothing here is worth the wait of compiling
+
 # %% [markdown]
 # ## What the article says
 #
@@ -511,22 +513,23 @@ print(inspect.getsource(reference.conv2d_max_pool2d))
 images = train.images[:64]
 block = network[:3]
 results = {}
-for name, mode in (("one pass", None), ("layer by layer", tinymed.no_fusion)):
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        if mode:
-            with mode():
+with tinymed.use_backend("numba"):  # compiled once for this machine
+    for name, mode in (("one pass", None), ("layer by layer", tinymed.no_fusion)):
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            if mode:
+                with mode():
+                    y = block(images)
+                    y.sum().backward()
+            else:
                 y = block(images)
                 y.sum().backward()
-        else:
-            y = block(images)
-            y.sum().backward()
-        times.append(time.perf_counter() - start)
-    results[name] = y.detach().numpy()
-    print(f"{name:<15} {1e3 * min(times):6.2f} ms for 64 pictures, there and back")
+            times.append(time.perf_counter() - start)
+        results[name] = y.detach().numpy()
+        print(f"{name:<15} {1e3 * min(times):6.2f} ms for 64 pictures, there and back")
+    print(f"by {tinymed.get_backend()}, on this machine; the numbers are the same")
 assert np.allclose(results["one pass"], results["layer by layer"], atol=1e-5)
-print(f"by {tinymed.get_backend()}, on this machine; the numbers are the same")
 
 # %% [markdown]
 # ## Exercises

@@ -22,6 +22,8 @@ from tinymed.kernels.shapes import conv_shape
 from tinymed.ops import activation, arithmetic, conv, matmul
 from tinymed.teach import check
 
+_ = tinymed.use_backend("numpy")  # small arrays: nothing here is worth the wait of compiling
+
 # %% [markdown]
 # ## What the article says
 #

@@ -22,6 +22,8 @@ from tinymed.kernels import numpy_recurrent, reference, reference_recurrent
 from tinymed.ops import recurrent
 from tinymed.teach import check, findings, trace
 
+_ = tinymed.use_backend("numpy")  # small arrays: nothing here is worth the wait of compiling
+
 # %% [markdown]
 # ## 文章怎么说
 #
