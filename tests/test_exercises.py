@@ -2,13 +2,15 @@
 
 import inspect
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from tinymed.teach import WrongAnswer, check, race
-from tinymed.teach.check import Exercise, _difference, _run, exercise, exercises
+from tinymed.teach import WrongAnswer, check, race, trace
+from tinymed.teach.check import Exercise, _described, _difference, _run, _small, exercise, exercises
 from tinymed.teach.race import TRACKS
 
 ALL = exercises()
@@ -41,15 +43,10 @@ def test_zeros_of_the_right_shape_are_caught(asked):
 
 
 def test_the_first_wrong_element_is_named():
-    def one_wrong(x, w):
-        y = exercise("conv2d_single").answer(x, w)
-        y[1, 0] += 0.5
-        return y
-
     with pytest.raises(
         WrongAnswer, match=r"conv2d_single, case 1 of 6 \(x 3x3, w 2x2\): y\[1, 0\] is 67\.5, expected 67 "
     ):
-        check("conv2d_single", one_wrong)
+        check("conv2d_single", _one_wrong)
 
 
 def test_other_ways_of_being_wrong():
@@ -63,8 +60,9 @@ def test_other_ways_of_being_wrong():
         check("conv2d_single", lambda x, w: x.__imul__(2))
     with pytest.raises(WrongAnswer, match="returns 2 thing"):
         check("conv2d_single", lambda x, w: (x, w))
-    with pytest.raises(WrongAnswer, match="holds no numbers"):
-        check("conv2d_single", lambda x, w: None)
+    for name in ("conv2d_single", "edge_strength"):
+        with pytest.raises(WrongAnswer, match=r"\): your function returned None: is a return missing\?"):
+            check(name, lambda *_, **__: None)
     with pytest.raises(NotImplementedError):
         check("conv2d_single", _not_written)
     with pytest.raises(TypeError, match="takes the function that you wrote"):
@@ -77,13 +75,68 @@ def test_other_ways_of_being_wrong():
 
 @pytest.mark.parametrize("returned", [[[1, 2], [3]], [[1.0, None], [2.0, 3.0]]])
 def test_what_is_no_array_is_not_called_an_error_of_the_students_function(returned):
-    with pytest.raises(WrongAnswer, match=r"\): y holds no numbers but object; .* rows of different lengths\?$"):
+    with pytest.raises(WrongAnswer, match=r"\): y holds no numbers but object; .* rows of different lengths\?\n"):
         check("conv2d_single", lambda x, w: returned)
 
 
 def test_complex_numbers_are_wrong():
-    with pytest.raises(WrongAnswer, match=r"y holds complex numbers, expected real ones$"):
+    with pytest.raises(WrongAnswer, match=r"y holds complex numbers, expected real ones\n"):
         check("conv2d_single", lambda x, w: exercise("conv2d_single").answer(x, w) + 1j)
+
+
+def test_the_failing_case_can_be_repeated():
+    with pytest.raises(WrongAnswer) as caught:
+        check("conv2d_single", _one_wrong)
+    wrong = caught.value
+    assert list(wrong.case) == ["x", "w"]
+    right = exercise("conv2d_single").answer(**wrong.case)
+    assert np.sum(_one_wrong(*wrong.case.values()) != right) == 1
+    assert len(trace.function(_one_wrong, *wrong.case.values())) > 1
+    assert str(wrong).splitlines()[0].endswith("(1 of 4 elements is wrong)")
+    assert re.fullmatch(r"  x = \[\[[\d, ]+\], \[[\d, ]+\], \[[\d, ]+\]\]", str(wrong).splitlines()[1])
+    assert WrongAnswer("no").case == {}
+
+
+def _one_wrong(x, w):
+    y = exercise("conv2d_single").answer(x, w)
+    y[1, 0] += 0.5
+    return y
+
+
+def test_a_case_is_described_in_pythons_words():
+    assert _described({"count_include_pad": False, "b": None, "stride": 2, "x": np.ones((2, 3))}) == (
+        "count_include_pad False, b None, stride 2, x 2x3"
+    )
+    assert _small({"x": np.arange(12.0).reshape(3, 4) / 2, "y": np.ones(13), "z": np.ones(2)}) == (
+        "\n  x = [[0, 0.5, 1, 1.5], [2, 2.5, 3, 3.5], [4, 4.5, 5, 5.5]]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ("return x", r"Answer: conv2d_single, case 1 of 6 \(.*"),
+        ("y = 1\n    return x[9]", r": your function raised IndexError at line 5 of mine\.py: index 9 .*"),
+        ("raise NotImplementedError('Exercise 1.2')", r"NotImplementedError: Exercise 1\.2"),
+    ],
+)  # fmt: skip
+def test_a_traceback_begins_at_the_students_line_and_passes_one_line_of_ours(tmp_path, body, end):
+    mine = f"from tinymed.teach import check\n\ndef mine(x, w):\n    {body}\n\ncheck('conv2d_single', mine)\n"
+    (tmp_path / "mine.py").write_text(mine)
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert sum("check.py" in line for line in lines) == 1
+    assert lines[1].endswith("in <module>")
+    assert "mine.py" in lines[1]
+    assert "During handling" not in done.stderr
+    assert "direct cause" not in done.stderr
+    assert re.search(end, done.stderr)
+
+
+def test_an_unknown_exercise_is_met_with_three_names():
+    with pytest.raises(ValueError, match="did you mean") as caught:
+        exercise("quantum entanglement")
+    assert len(re.findall(r"'\w+'", str(caught.value))) == 3
 
 
 def test_a_list_of_numbers_is_several_outputs_where_several_are_asked_for():
@@ -104,7 +157,7 @@ def _changing_tensors(a, b):
 
 
 def test_wrong_in_an_exercise_that_takes_tensors():
-    with pytest.raises(WrongAnswer, match=r"\): it must return a tensor, .*; got an ndarray$"):
+    with pytest.raises(WrongAnswer, match=r"\): it must return a tensor, .*; got an ndarray"):
         check("edge_strength", _bad_tensors)
     with pytest.raises(WrongAnswer, match=r"changed its argument a; work on a copy, a\.clone\(\)"):
         check("edge_strength", _changing_tensors)

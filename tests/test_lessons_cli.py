@@ -1,11 +1,14 @@
 """Finding lessons, copies of one for students, and the command `tinymed tutorials`, on a small lesson."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tinymed.cli.walk import SAYS, readable
 from tinymed.teach import lessons as files
 from tinymed.teach.lessons import Cell, cells, lessons, student
 
@@ -192,6 +195,13 @@ def test_step_runs_to_the_end_where_nobody_answers(trial, command, monkeypatch, 
         ("\n\nb\n\n\n\nq\n", "np.float64(3.0)", "the end"),
         ("\n\np\nprint('half', x[1] / 2)\n", "half 0.5", "Traceback"),
         ("?\nq\n", "Enter, b, p or q", "x = np.arange"),
+        ("\nq\n", "to go on here: tinymed tutorials step 1 --from 2\n", "the end"),
+        ("\n\n\n\n\nq\n", "add: not yet written.", "return a + b"),
+        ("\n\ns\nq\n", "Say a + b", "return a + b"),
+        ("\n\n\ns\n\n", "the sum is 3.0", "not yet written"),
+        ("\n\n\n\nb\ns\n\n", "the sum is 3.0", "Traceback"),
+        ("p\nexit\nexit()\nq\n", "exit() or Ctrl-D goes back", "Error"),
+        ("p\nquit()\n\n\nq\n", "np.float64(3.0)", "Error"),
     ],
 )
 def test_step_is_led_by_what_is_typed(trial, command, monkeypatch, tmp_path, typed, seen, not_seen):
@@ -201,6 +211,100 @@ def test_step_is_led_by_what_is_typed(trial, command, monkeypatch, tmp_path, typ
     assert seen in said
     assert not_seen not in said + complaint
     assert said.count("np.float64(3.0)") <= 1, "going back shows a cell again, and does not run it again"
+
+
+OWN = "p\ndef add(a, b): return 7 + a * b\n\nexit()\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        (f"\n\n\n{OWN}\n\n", "add: yours stays\n"),
+        (f"\n{OWN}\n\n\n\n", "add: yours stays\n"),
+        (f"\n\n\n\n\nb\nb\n{OWN}\n\n", "add: not yet written"),  # the check failed, and runs again
+    ],
+)
+def test_what_a_student_writes_is_what_is_checked(trial, command, monkeypatch, tmp_path, typed, seen):
+    (trial / "01_sums.py").write_text(TRIAL + "\n# %% [markdown]\n# That was it.\n")
+    (tmp_path / "typed").write_text(typed)
+    monkeypatch.setattr("sys.stdin", (tmp_path / "typed").open())
+    _, said, _ = command("tutorials", "step", "1")
+    assert seen in said
+    assert "the sum is 9" in said
+    assert "return a + b" not in said
+
+
+def test_a_walk_begins_anywhere(trial, command, refused, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    code, said, _ = command("tutorials", "step", "1", "--from", "5")
+    assert code == 0
+    assert said.startswith("cells 1 to 4 have run unseen")
+    assert "np.float64" not in said
+    assert "the sum is 3.0" in said
+    refused("01_sums has cells 1 to 5; got 6", "tutorials", "step", "1", "--from", "6")
+
+
+def test_a_picture_that_cannot_be_shown_is_said(trial, command, monkeypatch, tmp_path):
+    drawing = "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    (trial / "01_sums.py").write_text(TRIAL.replace("x.sum()", drawing))
+    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    _, said, complaint = command("tutorials", "step", "1")
+    assert said.count("a picture stands here: see it in the notebook or on the site\n") == 1
+    assert not complaint
+
+
+def test_a_chinese_walk_speaks_chinese(trial, command, monkeypatch, tmp_path):
+    (tmp_path / "typed").write_text("?\n\n\n\n\n\n")
+    monkeypatch.setattr("sys.stdin", (tmp_path / "typed").open())
+    _, said, _ = command("tutorials", "step", "1", "--lang", "zh")
+    assert "请按回车、b、p 或 q\n" in said
+    assert "add 还没有写" in said
+    assert said.endswith("这一课结束了\n")
+
+
+def test_both_languages_say_the_same_things():
+    fields = [{key: set(re.findall(r"{(\w+)}", text)) for key, text in says.items()} for says in SAYS.values()]
+    assert fields[0] == fields[1]
+
+
+@pytest.mark.parametrize(("pager", "less", "coloured"), [("", "", True), ("", "-R", True), ("other", "", False)])
+def test_a_pager_gets_colours_that_it_shows(trial, tmp_path, pager, less, coloured):
+    pty = pytest.importorskip("pty", reason="a terminal of Unix")
+    for name in ("less", "other"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "LESS=$LESS" > {tmp_path}/seen\ncat >> {tmp_path}/seen\n')
+        (tmp_path / name).chmod(0o755)
+    theirs, ours = pty.openpty()
+    known = {key: value for key, value in os.environ.items() if key not in ("PAGER", "LESS", "NO_COLOR")}
+    known |= {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TERM": "xterm-256color"}
+    known |= {key: value for key, value in (("PAGER", pager), ("LESS", less)) if value}
+    command = [sys.executable, "-c", "from tinymed.cli import main; main(['tutorials', 'open', '1'])"]
+    subprocess.run(command, env=known, stdin=ours, stdout=ours, stderr=ours, timeout=60, check=True)
+    os.close(ours), os.close(theirs)
+    seen = (tmp_path / "seen").read_text()
+    assert seen.startswith("LESS=-R\n" if coloured else "LESS=\n")
+    assert ("\x1b[" in seen) == coloured
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        ("卷积，\n就是求和", "卷积，就是求和"),
+        ("> 卷积\n> 求和", "> 卷积求和"),
+        ("- 卷积\n  求和", "- 卷积求和"),
+        ("它说“是”\n吗", "它说“是”吗"),
+        ("一\n\n二\nthree\n四", None),
+        ("# 一\n二", None),
+        ("一\n> 二", None),
+        ("```\n一\n二\n```", None),
+        ("$$\n一\n二 $$\n三\n四", "$$\n一\n二 $$\n三四"),
+        ("| 一 |\n| 二 |", None),
+        ("one\ntwo", None),
+    ],
+)
+def test_lines_of_chinese_are_joined(text, one):
+    assert files.joined(text) == (one or text)
+    if one and "$$" not in text:
+        assert readable(text) == one
 
 
 def test_a_cell_that_fails_does_not_end_the_walk(trial, command, monkeypatch, tmp_path):
@@ -217,7 +321,10 @@ def test_a_cell_that_fails_does_not_end_the_walk(trial, command, monkeypatch, tm
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("import tinymed.teach; tinymed.teach.check('conv2d_single', lambda x, w: x)", r"conv2d_single, case 1 .*\n"),
+        (
+            "import tinymed.teach; tinymed.teach.check('conv2d_single', lambda x, w: x)",
+            r"conv2d_single, case 1 .*(\n  .*)*\n",
+        ),
         ("raise NotImplementedError('Exercise 1.1: add')", r"Exercise 1\.1: add\n"),
         ("raise SystemExit(3)", r"the cell asks to end Python, with SystemExit\(3\); the lesson goes on\n"),
         ("x.sum(", r'  File ".*01_sums\.py", line 12\n(.*\n)+SyntaxError: .*\n'),
@@ -233,8 +340,9 @@ def test_what_a_cell_raises_is_told(trial, command, monkeypatch, tmp_path, line,
 
 
 def test_student_files(trial, command):
-    code, said, _ = command("tutorials", "student", "-o", "mine")
+    code, said, told = command("tutorials", "student", "-o", "mine")
     assert (code, said) == (0, "mine/01_sums.py\n")
+    assert told == "now write the functions of a lesson, and run it: python mine/01_sums.py\n"
     assert Path("mine/01_sums.py").read_text() == student(TRIAL)
     Path("mine/01_sums.py").write_text("my work")
     _, said, _ = command("tutorials", "student", "-o", "mine", "--lang", "zh")

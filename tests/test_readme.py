@@ -84,6 +84,22 @@ def test_the_chinese_readme_shows_the_same_code_and_pictures():
     assert "(README.md)" in chinese
 
 
+def test_both_readmes_name_the_article_and_the_same_first_lesson():
+    for text in (README, (ROOT / "README.zh.md").read_text(encoding="utf-8")):
+        assert "《深度学习在医疗诊断中的应用》" in text
+        assert "Deep learning in medical diagnosis" in text
+        assert len(re.findall(r"\btutorials step 1\b", text)) == 2
+        assert "tutorials step 0" not in text, "step 0 is for those who are new to gradients, wherever it is named"
+        assert "python course/01_convolution.py" in text
+
+
+def test_what_the_readme_has_written_is_not_kept_in_git():
+    ignored = (ROOT / ".gitignore").read_text().split()
+    written = re.findall(r"tinymed .*(?:-o|--html) ([\w.]+)", README)
+    assert len(written) == 3
+    assert {name.rstrip("/") for name in written} <= {line.strip("/") for line in ignored}
+
+
 def test_ci_runs_the_readmes_test_command():
     ci = (ROOT / ".ci" / "run").read_text()
     assert 'python -m pip install -e ".[test]" && python -m pytest' in README

@@ -1,6 +1,7 @@
 """The site: built once, whole without a network, and opened page by page in a browser that has none."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -132,14 +133,53 @@ def test_docstrings_stand_as_they_are(site):
         ("tutorials/lecturer", "[a](../02_b.py)", "[a](../02_b.ipynb)"),
         ("docs", "[a](../tutorials/02_b.py)", "[a](../02_b.ipynb)"),
         ("docs", "[a](faq.md) and article 4.1.1", "[a](../docs/faq.md) and article [4.1.1](../02_b.ipynb)"),
+        ("tutorials", "文章 4.1.1", "文章 [4.1.1](./02_b.ipynb)"),
+        ("tutorials/zh", "*文章 4.1.1 · 5 分钟*，文章4.1.1", "*文章 4.1.1 · 5 分钟*，文章[4.1.1](../zh/02_b.ipynb)"),
         ("docs", "`[a](02_b.py)` article 9.9", "`[a](02_b.py)` article 9.9"),
         ("tutorials", "[`kernels/shapes.py`](../kernels/shapes.py)", "`kernels/shapes.py`"),
         ("tutorials", "[there](../kernels/shapes.py), [web](https://a.b)", "there (`kernels/shapes.py`), [web](https://a.b)"),
     ],
 )  # fmt: skip
 def test_links_of_files_become_links_of_pages(tmp_path, here, text, linked):
-    (tmp_path / "02_b.py").write_text("# %% [markdown]\n# # 02 · B\n#\n# *Article 4.1 · 5 minutes*\n")
+    (tmp_path / "zh").mkdir()
+    for file in (tmp_path / "02_b.py", tmp_path / "zh" / "02_b.py"):
+        file.write_text("# %% [markdown]\n# # 02 · B\n#\n# *Article 4.1 · 5 minutes*\n")
     assert Course(tmp_path).linked(text, here) == linked
+
+
+EXERCISE = """# %% [markdown]
+# # 01 · 求和
+#
+# > **练习 1.1.** 写出加法，
+# > 很短。
+
+# %%
+def add(a, b):
+    ### BEGIN SOLUTION
+    return a + b
+    ### END SOLUTION
+
+# %% tags=["check"]
+print("right")
+
+# %% [markdown]
+# 完了。
+
+# %% tags=["check"]
+print("a later one")
+"""
+
+
+def test_what_a_check_says_of_a_solution_is_folded_up_with_it(tmp_path):
+    (tmp_path / "01_a.py").write_text(EXERCISE)
+    said = [
+        [{"output_type": "stream", "name": "stdout", "text": text}] if text else [] for text in ("", "right", "later")
+    ]
+    made = json.loads(Course(tmp_path).as_notebook(lessons(tmp_path)[0], said))["cells"]
+    code = [cell for cell in made if cell["cell_type"] == "code"]
+    assert [["".join(out["text"]) for out in cell["outputs"]] for cell in code] == [[], ["right"], [], ["later"]]
+    assert ["hide-cell" in cell["metadata"].get("tags", ()) for cell in code] == [False, True, False, False]
+    assert "写出加法，很短。" in "".join(made[0]["source"])
 
 
 def test_a_lesson_that_fails_ends_the_build_with_its_name(tmp_path, refused):
@@ -294,6 +334,31 @@ def test_pages_fit_a_phone(site, opened):
         page = opened(site / f"{name}.html")
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_a_phone_shows_players_free_and_titles_unbroken(site, opened):
+    name = next(lesson.name for lesson in lessons() if players(lesson))
+    page = opened(site / f"{name}.html", "?present")
+    page.set_viewport_size({"width": 390, "height": 800})
+    words = page.evaluate(WIDEST)
+    assert 0 < words["word"] <= words["line"]
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".mobile-header")
+    page.evaluate("document.documentElement.classList.add('show-back-to-top')")
+    assert not page.is_visible(".back-to-top")
+    page.set_viewport_size({"width": 1250, "height": 800})
+    assert page.is_visible(".back-to-top")
+
+
+# the widest word of a page's title, and the width that it has
+WIDEST = """() => {
+  const title = document.querySelector("article h1"), word = title.cloneNode();
+  word.style.cssText = "position: absolute; white-space: pre; width: max-content";
+  title.after(word);
+  const widths = title.innerText.split(/\\s+/).map((text) => ((word.textContent = text), word.offsetWidth));
+  word.remove();
+  return { word: Math.max(...widths), line: title.offsetWidth };
+}"""
 
 
 def test_present_mode(site, opened):

@@ -62,20 +62,22 @@ def open_(lesson: str, lang: str) -> None:
         for cell in cells(_found(lesson, lang).student):
             console.print(drawn(cell))
             console.print()
-    click.echo_via_pager(shown.get(), color=console.is_terminal)
+    click.echo_via_pager(shown.get(), color=None if console.is_terminal else False)  # None: as the pager can
 
 
 @tutorials.command(short_help="Walk one cell by cell.")
 @click.argument("lesson")
 @LANGUAGE
-def step(lesson: str, lang: str) -> None:
+@click.option("--from", "first", type=click.IntRange(1), default=1, help="Cell to begin at; those before run unseen.")
+def step(lesson: str, lang: str, first: int) -> None:
     """Walk LESSON cell by cell: Enter runs the next one, b shows the one before, p is a Python prompt, q quits.
 
+    At an exercise, p is the place to write it, and s shows a solution. A cell that failed runs again after b.
     Where the input is not a terminal, it runs to the end; a cell that failed then gives exit code 1.
     """
     from tinymed.cli.walk import walk
 
-    if walk(_found(lesson, lang)) and not sys.stdin.isatty():
+    if walk(_found(lesson, lang), first) and not sys.stdin.isatty():
         sys.exit(1)
 
 
@@ -123,7 +125,9 @@ def student(out: Path, lang: str, solutions: bool, form: str, force: bool) -> No
         text = found.text if solutions else found.student
         for ending in ("py", "ipynb") if form == "both" else (form,):
             files[out / f"{found.name}.{ending}"] = text if ending == "py" else _notebook(text, found)
-    _write(files, force)
+    if _write(files, force) and form != "ipynb":
+        one = sorted(path for path in files if path.suffix == ".py")[:2][-1]  # lesson 01: 00 may have been read
+        click.echo(f"now write the functions of a lesson, and run it: python {one}", err=True)
 
 
 def _found(wanted: str, lang: str) -> Any:
@@ -152,8 +156,12 @@ def _notebook(text: str, lesson: Any, run: bool = False) -> str:
     return needed("nbformat", "notebook").writes(made) + "\n"
 
 
-def _write(files: dict[Path, str], force: bool) -> None:
-    """Write files and name each; one that is there with other contents stays, unless `force` is given."""
+def _write(files: dict[Path, str], force: bool) -> bool:
+    """Write files and name each; one that is there with other contents stays, unless `force` is given.
+
+    Whether any was written is returned.
+    """
+    written = False
     for path, text in files.items():
         if path.exists() and not force and path.read_bytes() != text.encode():
             click.echo(_stays(path))
@@ -161,6 +169,8 @@ def _write(files: dict[Path, str], force: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
         click.echo(path)
+        written = True
+    return written
 
 
 def _stays(path: Path) -> str:

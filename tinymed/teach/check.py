@@ -11,14 +11,17 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import traceback
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinymed.autograd import grad
-from tinymed.teach.steps import shown
+from tinymed.teach.steps import LONG, shown
 from tinymed.tensor import Tensor
 
 Case = dict[str, Any]  # the arguments by name
@@ -26,7 +29,14 @@ Outcome = list[np.ndarray] | type  # what a function gave, or the type of what i
 
 
 class WrongAnswer(AssertionError):  # noqa: N818
-    """What is wrong with an answer, in a sentence or two."""
+    """What is wrong with an answer, in a sentence or two; `case`: the arguments, by name, that show it.
+
+    To see it step by step, where the function takes arrays: trace.function(yours, *wrong.case.values()).
+    """
+
+    def __init__(self, said: str, case: Case | None = None) -> None:
+        super().__init__(said)
+        self.case = case or {}
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]  # a notebook shows the sentence, and no way through our files
@@ -75,7 +85,7 @@ def exercise(name: str) -> Exercise:
         raise TypeError(f"check(name, answer) takes the name of an exercise, as text; got {_a(name)}")
     known = exercises()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3) or sorted(known)
+        near = difflib.get_close_matches(name, known, 3, cutoff=0)
         raise ValueError(f"there is no exercise {name!r}; did you mean {', '.join(map(repr, near))}?")
     return known[name]
 
@@ -84,24 +94,46 @@ def check(name: str, answer: Callable[..., Any]) -> None:
     """Say that an answer to an exercise is right, or raise WrongAnswer with the first wrong element and a hint.
 
     Values are compared on cases drawn at random (the same ones every time) and, where the exercise takes tensors,
-    the gradients too. NotImplementedError passes through: that is what an answer not yet written raises.
+    the gradients too. What is raised has the arguments that show what is wrong:
+
+        try:
+            check("conv2d_single", mine)
+        except WrongAnswer as wrong:
+            trace.function(mine, *wrong.case.values()).play()
+
+    NotImplementedError passes through: that is what an answer not yet written raises.
     """
     asked = exercise(name)
     if not callable(answer):
         raise TypeError(f"check({name!r}, …) takes the function that you wrote; got {_a(answer)}")
     cases = asked.cases(np.random.default_rng(0))
+    try:
+        wrong = _wrong(asked, answer, cases)
+    except NotImplementedError as error:
+        raise error.with_traceback(_theirs(error)) from None  # without the way through this file
+    if wrong:
+        raise wrong from None
+    print(f"{name}: right, in {len(cases)} case{'s' * (len(cases) > 1)}.")
+
+
+def _wrong(asked: Exercise, answer: Callable[..., Any], cases: list[Case]) -> WrongAnswer | None:
+    """What is wrong with an answer in the first case that shows it; None for nothing."""
     given: list[Outcome] = []  # what the answer gave: each case is run once, for it may print
     for number, case in enumerate(cases, 1):
-        where = f"{name}, case {number} of {len(cases)} ({_described(case)})"
+        hint = ""
         try:
             given.append(got := _run(asked, answer, case))
+            complaint = _difference(asked, got, _run(asked, asked.answer, case))
         except WrongAnswer as error:
-            raise WrongAnswer(f"{where}: {error}") from error.__cause__
-        if complaint := _difference(asked, got, _run(asked, asked.answer, case)):
-            given += [_outcome(asked, answer, later) for later in cases[number:]]
-            hint = _hint(asked, cases, given)
-            raise WrongAnswer(f"{where}: {complaint}" + (f"\nHint: {hint}" if hint else ""))
-    print(f"{name}: right, in {len(cases)} case{'s' * (len(cases) > 1)}.")
+            complaint = str(error)
+        else:
+            if complaint:
+                given += [_outcome(asked, answer, later) for later in cases[number:]]
+                hint = _hint(asked, cases, given)
+        if complaint:
+            where = f"{asked.name}, case {number} of {len(cases)} ({_described(case)})"
+            return WrongAnswer(f"{where}: {complaint}{_small(case)}" + (f"\nHint: {hint}" if hint else ""), case)
+    return None
 
 
 def _a(thing: Any) -> str:
@@ -127,6 +159,8 @@ def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.n
     back: list[np.ndarray] = []
     with _blamed(function, case):
         out = function(**copies | leaves)
+    if out is None:
+        raise WrongAnswer("your function returned None: is a return missing?")
     if asked.gradient:
         if not isinstance(out, Tensor):
             raise WrongAnswer(f"it must return a tensor, so that gradients can flow back; got {_a(out)}")
@@ -150,7 +184,24 @@ def _blamed(function: Callable[..., Any], case: Case) -> Iterator[None]:
         raise
     except Exception as error:
         note = "" if _fits(function, case) else f"\nIt is called with the arguments {', '.join(case)}."
-        raise WrongAnswer(f"your function raised {type(error).__name__}: {error}{note}") from error
+        raise WrongAnswer(
+            f"your function raised {type(error).__name__}{_line(function, error)}: {error}{note}"
+        ) from error
+
+
+def _theirs(error: BaseException) -> types.TracebackType | None:
+    """The way to an error from where it leaves this file."""
+    frame = error.__traceback__
+    while frame and frame.tb_frame.f_code.co_filename in (__file__, contextlib.__file__):
+        frame = frame.tb_next
+    return frame
+
+
+def _line(function: Callable[..., Any], error: Exception) -> str:
+    """at line 12 of mine.py: the last line of the student's own file on the way to an error; "" if there is none."""
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(_theirs(error)) if frame.filename == file]
+    return f" at line {lines[-1]}{f' of {Path(file).name}' if Path(file).exists() else ''}" if lines and file else ""
 
 
 def _gradients(out: Tensor, inputs: list[Tensor]) -> list[np.ndarray]:
@@ -225,7 +276,10 @@ def _difference(asked: Exercise, got: list[np.ndarray], want: list[np.ndarray]) 
             is_, expected = (shown(float(v[at])) for v in (theirs, ours))
             if is_ == expected:  # alike to five places
                 is_, expected = repr(float(theirs[at])), repr(float(ours[at]))
-            share = f" ({int(wrong.sum())} of {wrong.size} elements are wrong)" if wrong.size > 1 else ""
+            count = int(wrong.sum())
+            share = (
+                f" ({count} of {wrong.size} elements {'is' if count == 1 else 'are'} wrong)" if wrong.size > 1 else ""
+            )
             return f"{place} is {is_}, expected {expected}{share}"
     return ""
 
@@ -245,13 +299,23 @@ def _same(asked: Exercise, one: Outcome, other: Outcome) -> bool:
 
 
 def _described(case: Case) -> str:
-    """x 1x2x5x5, stride 2: the sizes of arrays and the values of numbers; small integer arrays in full."""
+    """x 1x2x5x5, stride 2: the sizes of arrays and the values of numbers; short vectors in full."""
 
     def one(name: str, value: Any) -> str:
         if isinstance(value, np.ndarray):
-            if value.ndim <= 1 and value.size <= 6:
-                return f"{name} {shown(value)}" if value.ndim else f"{name} {shown(value.item())}"
-            return f"{name} {'x'.join(map(str, value.shape))}"
-        return f"{name} {shown(value)}" if isinstance(value, int | float | str | tuple | bool) else name
+            return f"{name} {shown(value) if _short(value) else 'x'.join(map(str, value.shape))}"
+        if value is None or isinstance(value, bool):
+            return f"{name} {value}"
+        return f"{name} {shown(value)}" if isinstance(value, int | float | str | tuple) else name
 
     return ", ".join(one(name, value) for name, value in case.items())
+
+
+def _short(value: np.ndarray) -> bool:
+    return value.ndim <= 1 and value.size <= 6
+
+
+def _small(case: Case) -> str:
+    """Under the sentence, the arrays that a person can compute with, a line each."""
+    arrays = {name: value for name, value in case.items() if _is_array(value) and not _short(value)}
+    return "".join(f"\n  {name} = {shown(value)}" for name, value in arrays.items() if value.size <= LONG)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -172,6 +173,30 @@ def cells(text: str, file: Path | str = "lesson") -> list[Cell]:
 def _blank(lines: list[str]) -> int:
     """How many empty lines come first."""
     return next((k for k, line in enumerate(lines) if line.strip()), 0)
+
+
+def joined(text: str) -> str:
+    """Markdown with the lines of Chinese sentences joined: where a source breaks one, a page would show a blank."""
+    lines: list[str] = []
+    quoted = r" *(?:> ?)*"
+    code = False
+    for line in text.split("\n"):
+        bare = re.sub(f"^{quoted}", "", line)
+        was = code
+        code ^= bare.startswith(("```", "~~~")) or bare.count("$$") % 2 == 1
+        before = lines[-1] if lines else ""
+        alike = before.lstrip().startswith(">") == line.lstrip().startswith(">")
+        heading = before.startswith("#")
+        if not (code or was) and alike and not heading and _chinese(before[-1:]) and _chinese(bare[:1]):
+            lines[-1] += bare
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _chinese(letter: str) -> bool:
+    """Whether it is a Chinese character, or a sign that stands between such without blanks."""
+    return bool(letter) and (unicodedata.east_asian_width(letter) in "WF" or letter in "“”‘’…—")
 
 
 # ---------------------------------------------------------------- copies for students

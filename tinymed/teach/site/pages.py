@@ -10,7 +10,7 @@ from typing import Any
 
 from tinymed.teach import findings
 from tinymed.teach.equations import EQUATIONS, lesson_on
-from tinymed.teach.lessons import BEGIN, END, Lesson, folder, lessons, needed, notebook
+from tinymed.teach.lessons import BEGIN, END, Lesson, folder, joined, lessons, needed, notebook
 from tinymed.teach.site.api import write_api
 from tinymed.teach.steps import shown
 
@@ -65,7 +65,8 @@ class Course:
                 self.as_notebook(lesson, nothing)
 
     def as_notebook(self, lesson: Lesson, outputs: list[list[Any]]) -> str:
-        """A lesson with its outputs; of an exercise first what is to be written, then, folded up, the solution.
+        """A lesson with its outputs; of an exercise first what is to be written, then, folded up, the solution, and
+        what the check after it says of that: under the check, it would seem to speak of the empty function.
 
         Raises RuntimeError for a twin whose code cells are not the same in number; ValueError for a lesson whose
         cells or solutions are not marked well.
@@ -78,15 +79,20 @@ class Course:
         for cell, seen in zip(code, outputs):
             cell.outputs = [nbformat.from_dict(copy.deepcopy(output)) for output in seen]
         here = "tutorials/zh" if lesson.path.parent.name == "zh" else "tutorials"
-        cells = []
+        cells, solution = [], None
         for cell, stub in zip(made.cells, asked.cells):
             if cell.cell_type == "markdown":
-                cell.source = self.linked(cell.source, here)
+                cell.source = self.linked(joined(cell.source), here)
+                solution = None
             elif cell.source != stub.source:
                 cells.append(stub)
                 cell.source = "\n".join(s for s in cell.source.splitlines() if s.strip() not in (BEGIN, END))
-                cell.metadata = {"tags": ["hide-input"], "mystnb": _folded(here)}
+                cell.metadata = {"tags": ["hide-cell"], "mystnb": _folded(here)}
                 cell.id += "-solution"
+                solution = cell
+            elif solution and "check" in cell.metadata.get("tags", ()):
+                solution.outputs += cell.outputs
+                cell.outputs = []
             cells.append(cell)
         made.cells = cells
         self._switch(lesson, made.cells[0])
@@ -116,7 +122,9 @@ class Course:
                 return found[0]
             if found["section"]:
                 taught = lesson_on(number := found["section"], self.lessons)
-                return f"article [{number}]({home}/{taught.name}.ipynb)" if taught else found[0]
+                if taught and here == "tutorials/zh" and taught.twin:
+                    taught = taught.twin
+                return f"{found['article']}[{number}]({home}/{self.page_of(taught)})" if taught else found[0]
             target, _, anchor = found["target"].partition("#")
             if not target or re.match(r"[a-z]+:", target):
                 return found[0]
@@ -128,7 +136,7 @@ class Course:
 
         return re.sub(
             r"(?P<code>```.*?```|`[^`\n]*`(?!\]))|(?<!!)\[(?P<text>[^\]\n]*)\]\((?P<target>[^)\s]+)\)"
-            r"|\barticle (?P<section>\d+(?:\.\d+)+)",
+            r"|(?P<article>\barticle |(?<!\*)文章 ?)(?P<section>\d+(?:\.\d+)+)",
             link,
             text,
             flags=re.DOTALL,
@@ -180,7 +188,7 @@ def _staged(here: str) -> str:
 def _folded(here: str) -> dict[str, str]:
     chinese = here.endswith("zh")
     return {
-        "code_prompt_show": "看参考答案" if chinese else "Show a solution",
+        "code_prompt_show": "看参考答案和检查结果" if chinese else "Show a solution, and what the check says of it",
         "code_prompt_hide": "收起答案" if chinese else "Hide the solution",
     }
 
