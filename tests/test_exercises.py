@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tinymed.teach import WrongAnswer, check, race, trace
-from tinymed.teach.check import Exercise, _described, _difference, _run, _small, exercise, exercises
+from tinymed.teach.check import Exercise, _run, exercise, exercises
+from tinymed.teach.compare import described, difference, small
 from tinymed.teach.race import TRACKS
 
 ALL = exercises()
@@ -104,10 +105,10 @@ def _one_wrong(x, w):
 
 
 def test_a_case_is_described_in_pythons_words():
-    assert _described({"count_include_pad": False, "b": None, "stride": 2, "x": np.ones((2, 3))}) == (
+    assert described({"count_include_pad": False, "b": None, "stride": 2, "x": np.ones((2, 3))}) == (
         "count_include_pad False, b None, stride 2, x 2x3"
     )
-    assert _small({"x": np.arange(12.0).reshape(3, 4) / 2, "y": np.ones(13), "z": np.ones(2)}) == (
+    assert small({"x": np.arange(12.0).reshape(3, 4) / 2, "y": np.ones(13), "z": np.ones(2)}) == (
         "\n  x = [[0, 0.5, 1, 1.5], [2, 2.5, 3, 3.5], [4, 4.5, 5, 5.5]]"
     )
 
@@ -141,10 +142,8 @@ def test_an_unknown_exercise_is_met_with_three_names():
 
 def test_a_list_of_numbers_is_several_outputs_where_several_are_asked_for():
     asked = Exercise("pair", 0, "", lambda a: (a, 2 * a), lambda rng: [{"a": 1.5}], outputs=("a", "b"))
-    assert (
-        _difference(asked, _run(asked, lambda a: [a, 2 * a], {"a": 1.5}), _run(asked, asked.answer, {"a": 1.5})) == ""
-    )
-    assert "returns 1 thing" in _difference(asked, _run(asked, lambda a: a, {"a": 1.5}), [np.ones(()), np.ones(())])
+    assert difference(asked, _run(asked, lambda a: [a, 2 * a], {"a": 1.5}), _run(asked, asked.answer, {"a": 1.5})) == ""
+    assert "returns 1 thing" in difference(asked, _run(asked, lambda a: a, {"a": 1.5}), [np.ones(()), np.ones(())])
 
 
 def _bad_tensors(a, b):

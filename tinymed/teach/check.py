@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import grad
-from tinymed.teach.steps import LONG, shown
+from tinymed.teach.compare import described, difference, small
 from tinymed.tensor import Tensor
 
 Case = dict[str, Any]  # the arguments by name
@@ -123,7 +123,7 @@ def _wrong(asked: Exercise, answer: Callable[..., Any], cases: list[Case]) -> Wr
         hint = ""
         try:
             given.append(got := _run(asked, answer, case))
-            complaint = _difference(asked, got, _run(asked, asked.answer, case))
+            complaint = difference(asked, got, _run(asked, asked.answer, case))
         except WrongAnswer as error:
             complaint = str(error)
         else:
@@ -131,8 +131,8 @@ def _wrong(asked: Exercise, answer: Callable[..., Any], cases: list[Case]) -> Wr
                 given += [_outcome(asked, answer, later) for later in cases[number:]]
                 hint = _hint(asked, cases, given)
         if complaint:
-            where = f"{asked.name}, case {number} of {len(cases)} ({_described(case)})"
-            return WrongAnswer(f"{where}: {complaint}{_small(case)}" + (f"\nHint: {hint}" if hint else ""), case)
+            where = f"{asked.name}, case {number} of {len(cases)} ({described(case)})"
+            return WrongAnswer(f"{where}: {complaint}{small(case)}" + (f"\nHint: {hint}" if hint else ""), case)
     return None
 
 
@@ -249,41 +249,6 @@ def _fits(answer: Callable[..., Any], case: Case) -> bool:
 # ---------------------------------------------------------------- comparing
 
 
-def _names(asked: Exercise, count: int, case_names: list[str]) -> list[str]:
-    if asked.gradient:
-        return [asked.outputs[0], *(f"∂L/∂{name}" for name in case_names)]
-    return [*asked.outputs, *(f"output {k}" for k in range(len(asked.outputs), count))][:count]
-
-
-def _difference(asked: Exercise, got: list[np.ndarray], want: list[np.ndarray]) -> str:
-    """The first thing that differs, in words; "" for nothing."""
-    names = _names(asked, len(want), list(inspect.signature(asked.answer).parameters))
-    if len(got) != len(want):
-        return f"it returns {len(got)} thing(s), expected {len(want)}: {', '.join(names)}"
-    for name, ours, theirs in zip(names, want, got):
-        if theirs.dtype.kind == "c":
-            return f"{name} holds complex numbers, expected real ones"
-        if theirs.dtype.kind not in "fiub":
-            return f"{name} holds no numbers but {theirs.dtype}; is something None, or are rows of different lengths?"
-        if theirs.shape != ours.shape:
-            return f"{name} has shape {theirs.shape}, expected {ours.shape}"
-        if theirs.size == 0:
-            continue
-        wrong = ~np.isclose(theirs, ours, rtol=asked.tolerance, atol=asked.tolerance, equal_nan=True)
-        if wrong.any():
-            at = tuple(int(k) for k in np.argwhere(wrong)[0])
-            place = f"{name}[{', '.join(map(str, at))}]" if at else name
-            is_, expected = (shown(float(v[at])) for v in (theirs, ours))
-            if is_ == expected:  # alike to five places
-                is_, expected = repr(float(theirs[at])), repr(float(ours[at]))
-            count = int(wrong.sum())
-            share = (
-                f" ({count} of {wrong.size} elements {'is' if count == 1 else 'are'} wrong)" if wrong.size > 1 else ""
-            )
-            return f"{place} is {is_}, expected {expected}{share}"
-    return ""
-
-
 def _hint(asked: Exercise, cases: list[Case], given: list[Outcome]) -> str:
     """The mistake that gives the same as an answer did, numbers or errors, in every case."""
     for hint, mistake in asked.mistakes.items():
@@ -295,27 +260,4 @@ def _hint(asked: Exercise, cases: list[Case], given: list[Outcome]) -> str:
 def _same(asked: Exercise, one: Outcome, other: Outcome) -> bool:
     if isinstance(one, type) or isinstance(other, type):
         return one is other
-    return not _difference(asked, other, one)
-
-
-def _described(case: Case) -> str:
-    """x 1x2x5x5, stride 2: the sizes of arrays and the values of numbers; short vectors in full."""
-
-    def one(name: str, value: Any) -> str:
-        if isinstance(value, np.ndarray):
-            return f"{name} {shown(value) if _short(value) else 'x'.join(map(str, value.shape))}"
-        if value is None or isinstance(value, bool):
-            return f"{name} {value}"
-        return f"{name} {shown(value)}" if isinstance(value, int | float | str | tuple) else name
-
-    return ", ".join(one(name, value) for name, value in case.items())
-
-
-def _short(value: np.ndarray) -> bool:
-    return value.ndim <= 1 and value.size <= 6
-
-
-def _small(case: Case) -> str:
-    """Under the sentence, the arrays that a person can compute with, a line each."""
-    arrays = {name: value for name, value in case.items() if _is_array(value) and not _short(value)}
-    return "".join(f"\n  {name} = {shown(value)}" for name, value in arrays.items() if value.size <= LONG)
+    return not difference(asked, other, one)
