@@ -65,7 +65,8 @@ def race(name: str, answer: Callable[..., Any], seconds: float = 0.2) -> list[tu
     )
     yours = dict(times)["yours"]
     for place, (who, took) in enumerate(times, 1):
-        print(f"{place}. {who:<10} {took * 1e3:10.3f} ms   {yours / took:8.3g} times as fast as yours")
+        often, how = (yours / took, "fast") if took <= yours else (took / yours, "slow")
+        print(f"{place}. {who:<10} {took * 1e3:10.3f} ms   {often:10,.1f} times as {how} as yours")
     return [(who, took * 1e3) for who, took in times]
 
 
