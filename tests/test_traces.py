@@ -317,6 +317,7 @@ def test_names_that_the_user_takes_are_left_to_him():
         (lambda: trace.conv2d(draw(3, 3), draw(2, 2), b=[1, 2]), "one number for each kernel, 1 in all"),
         (lambda: trace.matmul(draw(2, 3), draw(3, 2), g=draw(4)), "y's shape, 2x2"),
         (lambda: trace.softmax([]), "empty array"),
+        (lambda: trace.backward(graph()[0] * 2, g=draw(2)), "y's shape, 3"),
         (lambda: trace.relu([1j]), "real numbers, got complex128"),
         (lambda: trace.rnn([1.0], [[1]], [[1]], h0=[1, 2]), "first state must be"),
         (lambda: trace.rnn([1.0], [[1]], [[1]], nonlinearity="sigmoid"), '"tanh" or "relu"'),

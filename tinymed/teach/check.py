@@ -152,10 +152,14 @@ def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.n
     Raises WrongAnswer for a function that raises something, returns no tensor where one is asked for, or changes
     an argument.
     """
-    copies = {name: value.copy() if _is_array(value) else value for name, value in case.items()}
+    copies = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
     leaves = {}
     if asked.gradient:
-        leaves = {name: Tensor(v, requires_grad=v.dtype.kind == "f") for name, v in copies.items() if _is_array(v)}
+        leaves = {
+            name: Tensor(v, requires_grad=v.dtype.kind == "f")
+            for name, v in copies.items()
+            if isinstance(v, np.ndarray)
+        }
     back: list[np.ndarray] = []
     with _blamed(function, case):
         out = function(**copies | leaves)
@@ -167,7 +171,7 @@ def _run(asked: Exercise, function: Callable[..., Any], case: Case) -> list[np.n
         with _blamed(function, case):
             back = _gradients(out, [x for x in leaves.values() if x.requires_grad])
     for name, value in case.items():
-        if _is_array(value):
+        if isinstance(value, np.ndarray):
             after = leaves[name].detach().numpy() if asked.gradient else copies[name]
             if not np.array_equal(value, after, equal_nan=value.dtype.kind == "f"):
                 copy = "clone()" if asked.gradient else "copy()"
@@ -225,10 +229,6 @@ def _array(y: Any) -> np.ndarray:
         return np.array(None, dtype=object)
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
-
-
 def _outcome(asked: Exercise, function: Callable[..., Any], case: Case) -> Outcome:
     """What a function gives, or the type of what it raises."""
     try:
@@ -246,7 +246,7 @@ def _fits(answer: Callable[..., Any], case: Case) -> bool:
     return True
 
 
-# ---------------------------------------------------------------- comparing
+# ---------------------------------------------------------------- hints
 
 
 def _hint(asked: Exercise, cases: list[Case], given: list[Outcome]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.autograd import Function, unbroadcast
+from tinymed.teach.arguments import cotangent
 from tinymed.teach.formulas import OPS
 from tinymed.teach.record import LIMIT
 from tinymed.teach.source import place
@@ -42,7 +43,7 @@ def backward(root: Tensor, /, g: Any = None, **names: Tensor) -> Trace:
         watch.forward(ctx)
     for ctx in watch.ops:
         ctx.backward = watch.watched(ctx, ctx.backward)  # type: ignore[method-assign]
-    gradient = None if g is None else Tensor(np.full(root.shape, np.asarray(g, root.dtype)))
+    gradient = None if g is None else Tensor(cotangent(g, root.array).astype(root.dtype))
     watch.seed(np.ones(root.shape) if gradient is None else gradient.array)
     root.backward(gradient)
     return Trace(f"the graph of {watch.name(root)}", watch.arrays, watch.steps, watch.born)
@@ -99,17 +100,8 @@ class _Sweep:
             writes = self.look(name, out.array, born=True)
             call = f"{type(ctx).__name__}({', '.join(map(self.called, _operands(ctx)))})"
             numbers = f"{type(ctx).__name__}({', '.join(map(_numbers, _operands(ctx)))})"
-            after = corner(out.array).astype(float)
             self.add(
-                "forward",
-                ctx,
-                "forward",
-                f"{name} = {call}",
-                numbers,
-                after,
-                tuple(reads),
-                writes,
-                np.zeros_like(after),
+                "forward", ctx, f"{name} = {call}", numbers, tuple(reads), writes, np.zeros_like(out.array), out.array
             )
 
     def seed(self, g: np.ndarray) -> None:
@@ -128,12 +120,13 @@ class _Sweep:
             reads = [self.look(f"∂{self.root}/∂{self.name(out)}", out.array, born=True) for out in outputs]
             for x, wanted, g in zip(inputs, needs, several):
                 if wanted and g is not None:
-                    self.flow(ctx, x, g, grads, tuple(reads))
+                    self.flow(ctx, x, g, tuple(reads))
             return given
 
         return noted
 
-    def flow(self, ctx: Function, x: Tensor, g: np.ndarray, grads: tuple, reads: tuple[Cells, ...]) -> None:
+    def flow(self, ctx: Function, x: Tensor, g: np.ndarray, reads: tuple[Cells, ...]) -> None:
+        """Note that g has come to x, on top of what came before."""
         name = f"∂{self.root}/∂{self.name(x)}"
         writes = self.look(name, x.array, born=True)
         before = self.total.get(name, np.zeros(x.shape))
@@ -142,22 +135,23 @@ class _Sweep:
         others = tuple(self.look(self.name(y), y.array, born=False) for y in _tensors(ctx) if self.names[y])
         source = f"{name} += {type(ctx).__name__}.backward({', '.join(cells[0] for cells in reads)})"
         numbers = f"{_numbers(before)} + {_numbers(added)}"
-        after = corner(self.total[name]).astype(float)
-        self.add("backward", ctx, "backward", source, numbers, after, reads + others, writes, corner(before))
+        self.add("backward", ctx, source, numbers, reads + others, writes, before, self.total[name])
 
     def add(
-        self, phase: str, ctx: Function, method: str, places: str, numbers: str, after: np.ndarray,
-        reads: tuple[Cells, ...], writes: Cells, before: np.ndarray,
+        self, phase: str, ctx: Function, places: str, numbers: str,
+        reads: tuple[Cells, ...], writes: Cells, before: np.ndarray, after: np.ndarray,
     ) -> None:  # fmt: skip
+        """A step of the phase, "forward" or "backward", which is its method's name too."""
+        before, after = corner(before).astype(float), corner(after).astype(float)
         formula = OPS.get(type(ctx).__name__, ("", ""))[phase == "backward"]
         changes = tuple(
             (writes[0], k, float(b), float(a)) for k, (b, a) in enumerate(zip(before.flat, after.flat)) if a != b
         )
-        source, code = _source(getattr(type(ctx), method))
+        source, code = _source(getattr(type(ctx), phase))
         self.steps.append(
             Step(
                 phase=phase,
-                twin=f"{type(ctx).__name__}.{method}",
+                twin=f"{type(ctx).__name__}.{phase}",
                 source=source,
                 code=code,
                 formula=formula,

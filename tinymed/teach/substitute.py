@@ -153,16 +153,17 @@ class Reader(_Rewriter):
 
     def number(self, node: Any) -> Any:
         value = value_of(node, self.names)
-        several = isinstance(value, np.ndarray | list) and len(np.shape(value)) == 1 if _even(value) else False
-        if number(value) is None and not several:
+        if number(value) is None and not _vector(value):
             return node
         text = shown(value)
         return _word(f"({text})" if text.startswith("-") else text)
 
 
-def _even(value: Any) -> bool:
-    """Whether a list, if it is one, holds numbers alone."""
-    return not isinstance(value, list) or all(number(v) is not None for v in value)
+def _vector(value: Any) -> bool:
+    """Whether it is a row of numbers."""
+    if isinstance(value, list):
+        return all(number(v) is not None for v in value)
+    return isinstance(value, np.ndarray) and value.ndim == 1
 
 
 class Places(_Rewriter):
