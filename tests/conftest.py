@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -74,6 +75,22 @@ def as_torch():
             assert gradcheck(lambda *xs: fn(tinymed, *xs), leaves)
 
     return check
+
+
+# ---------------------------------------------------------------- pages
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; without one, or without playwright, tests of pages skip."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium")
+    with sync.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 # ---------------------------------------------------------------- all that there is

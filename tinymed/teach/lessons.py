@@ -163,11 +163,16 @@ def cells(text: str, file: Path | str = "lesson") -> list[Cell]:
             for k, line in enumerate(body, start + 2):
                 if line.strip() and not line.startswith("#"):
                     raise ValueError(f"{file}:{k}: in a cell of prose every line starts with '#', not {line!r}")
-            body = [re.sub(r"^# ?", "", line) for line in body]
+            body = [_bare(line) for line in body]
         kept = TAGS.search(mark["kept"] or "")
         tags = tuple(re.findall(r'"([^"]+)"', kept[1])) if kept else ()
         found.append(Cell(kind, "\n".join(body).strip("\n"), tags, start + 2 + _blank(body)))
     return found
+
+
+def _bare(line: str) -> str:
+    """A line of prose without its comment sign."""
+    return re.sub(r"^# ?", "", line)
 
 
 def _blank(lines: list[str]) -> int:
@@ -219,7 +224,7 @@ def student(text: str, file: Path | str = "lesson") -> str:
     Raises ValueError for a solution without an exercise before it, or without an end, and where `cells` does.
     """
     cells(text, file)
-    prose = ["" if line[:1] != "#" else re.sub(r"^# ?", "", line) for line in text.splitlines()]
+    prose = [_bare(line) if line.startswith("#") else "" for line in text.splitlines()]
 
     def stop(found: re.Match) -> str:
         line = text.count("\n", 0, found.start())
@@ -240,7 +245,7 @@ def _without_answers(text: str) -> str:
     for k, part in enumerate(parts):
         line, _, body = part.partition("\n")
         if (mark := MARK.fullmatch(line)) and mark["markdown"] and "<details>" in body:
-            plain = "\n".join(re.sub(r"^# ?", "", line) for line in body.splitlines())
+            plain = "\n".join(map(_bare, body.splitlines()))
             kept = HIDDEN.sub("", plain).strip("\n")
             parts[k] = line + "\n" + "".join(f"# {line}".rstrip() + "\n" for line in kept.splitlines()) + "\n"
     return "".join(parts)

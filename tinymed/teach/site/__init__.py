@@ -15,7 +15,6 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import tinymed
 from tinymed.teach import lessons as files
 from tinymed.teach.lessons import needed
 from tinymed.teach.site import pages
@@ -95,9 +94,7 @@ def _sphinx(staged: Path, made: Path) -> None:
     """Pages from a filled folder. In one process: what several write may come in another order each time."""
     doctrees = staged.parent / "doctrees"
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", doctrees, staged, made]
-    home = Path(tinymed.__file__).resolve().parents[1]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
-    environment |= {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0"}
+    environment = os.environ | {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0"}
     done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"Sphinx is not content:\n{done.stderr.strip() or done.stdout.strip()}")

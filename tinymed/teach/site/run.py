@@ -81,6 +81,3 @@ def run(lessons: list[Lesson], jobs: int, say: Callable[[str], None]) -> dict[st
 def _quiet() -> None:
     """The environment of the kernels: no network; threads and the order of sets as in any other build."""
     os.environ.update(TINYMED_OFFLINE="1", PYTHONHASHSEED="0", TINYMED_NUM_THREADS="2")
-    home = Path(__file__).resolve().parents[3]  # a checkout that is not installed
-    if (home / "pyproject.toml").exists():
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
