@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # each may import those of a smaller number, and its own folder
     "kernels": 0, "modes": 0, "tensor": 1, "cuda": 1, "autograd": 1, "random": 1, "display": 1, "gradcheck": 2,
-    "ops": 2, "nn": 3, "optim": 3, "data": 3, "training": 4, "keras": 5, "teach": 5, "bench": 5, "cli": 6,
-    "__main__": 7,
+    "ops": 2, "nn": 3, "optim": 3, "data": 3, "training": 4, "evaluation": 5, "keras": 5, "teach": 5, "bench": 5,
+    "tasks": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 FILES = sorted(
     p for top in ("tinymed", "kernels") for p in (ROOT / top).rglob("*.py") if "tinymed/kernels" not in str(p)

@@ -58,6 +58,7 @@ class LabelledDataset(TensorDataset):
     classes   the names, in label order
     source    where the numbers come from
     split, licence, citation   where they apply, else None
+    groups    (N,) whose each item is, such as the patient's number, where that is known, else None
 
     Raises ValueError for labels of another shape or out of range, TypeError for labels that are not integers.
     """
@@ -71,11 +72,17 @@ class LabelledDataset(TensorDataset):
         split: str | None = None,
         licence: str | None = None,
         citation: str | None = None,
+        groups: Any = None,
     ) -> None:
         super().__init__(inputs, labels)
         self.inputs, self.labels = self.tensors
         self.classes, self.source = tuple(classes), source
         self.split, self.licence, self.citation = split, licence, citation
+        self.groups = None if groups is None else np.asarray(groups)
+        if self.groups is not None and self.groups.shape != (len(self),):
+            raise ValueError(
+                f"groups must name the group of each of the {len(self)} items, got shape {self.groups.shape}"
+            )
         y, k = self.labels.array, len(self.classes)
         if y.ndim != 1:
             raise ValueError(f"labels must have shape (N,), got {y.shape}; flatten them first")

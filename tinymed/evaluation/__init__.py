@@ -1,0 +1,1 @@
+"""Honest evaluation: intervals, curves, calibration, thresholds, duplicates, and the page that shows them."""
