@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -25,6 +28,8 @@ from tinymed.data import (
     load_pneumoniamnist,
     sources,
 )
+from tinymed.data.registry import SOURCES, DataFile, Source
+from tinymed.data.sources import fetch_all
 
 
 @pytest.fixture(autouse=True)
@@ -45,17 +50,41 @@ def toy(monkeypatch, tmp_path):
         np.savez(tmp_path / name, **arrays)
         contents[name] = (tmp_path / name).read_bytes()
         (tmp_path / name).unlink()
-    official = sources.DataFile(
-        "toy.npz", f"sha256:{hashlib.sha256(contents['toy.npz']).hexdigest()}", len(contents["toy.npz"])
+    official = DataFile(
+        "toy.npz",
+        ("http://example.invalid/toy.npz",),
+        len(contents["toy.npz"]),
+        f"sha256:{hashlib.sha256(contents['toy.npz']).hexdigest()}",
     )
-    twin = sources.DataFile(
-        "toy_merged.npz", f"md5:{hashlib.md5(contents['toy_merged.npz']).hexdigest()}", 1, note="put together"
+    twin = DataFile(
+        "toy_merged.npz", (), 1, f"md5:{hashlib.md5(contents['toy_merged.npz']).hexdigest()}", note="put together"
     )
-    source = sources.Source(
-        "pneumoniamnist", "a toy", official, ("http://example.invalid/toy.npz",), "CC0", "nobody", (twin,)
-    )
-    monkeypatch.setitem(sources.SOURCES, "pneumoniamnist", source)
+    source = Source("pneumoniamnist", "a toy", (official,), "CC0", "nobody", (twin,))
+    monkeypatch.setitem(SOURCES, "pneumoniamnist", source)
     return source, contents
+
+
+PARTS = {"1.hea": b"1 2 360", "1.dat": b"\x01\x02", "2.hea": b"2 2 360", "2.dat": b"\x03\x04"}
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """A set of four files, two of which nobody has published a hash of, and a twin of them all."""
+
+    def part(name):
+        digest = f"sha256:{hashlib.sha256(PARTS[name]).hexdigest()}" if name.endswith("dat") else ""
+        return DataFile(name, (f"http://example.invalid/{name}",), len(PARTS[name]), digest)
+
+    twin = DataFile("parts.npz", (), 3, f"sha256:{hashlib.sha256(b'all').hexdigest()}")
+    source = Source("parts", "four toys", tuple(map(part, PARTS)), "CC0", "nobody", (twin,))
+    monkeypatch.setitem(SOURCES, "parts", source)
+    return source
+
+
+def place(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(PARTS[name])
 
 
 # ---------------------------------------------------------------- found by name and hash
@@ -102,7 +131,7 @@ def test_a_wrong_hash_is_said_and_the_file_neither_used_nor_deleted(toy, tmp_pat
     for part in (
         str(wrong),
         hashlib.sha256(wrong.read_bytes()).hexdigest(),
-        source.file.digest,
+        source.files[0].digest,
         "move it away",
     ):
         assert part in message
@@ -158,7 +187,8 @@ def test_import_creates_nothing(tmp_path):
 
 @pytest.fixture
 def server(monkeypatch):
-    """Serves `server.contents`, keeps the User-Agents; `server.closed` is an address nobody listens at."""
+    """Serves `server.pages`, else `server.contents`, keeps the User-Agents; `server.cut` bytes are promised and not
+    sent; `server.closed` is an address nobody listens at."""
     monkeypatch.delenv("TINYMED_OFFLINE")
     monkeypatch.setenv("NO_PROXY", "*")
 
@@ -166,27 +196,29 @@ def server(monkeypatch):
         def do_GET(self):
             server.agents.append(self.headers["User-Agent"])
             self.send_response(200)
-            self.send_header("Content-Length", str(len(server.contents)))
+            contents = server.pages.get(self.path.lstrip("/"), server.contents)
+            self.send_header("Content-Length", str(len(contents) + server.cut))
             self.end_headers()
-            self.wfile.write(server.contents)
+            self.wfile.write(contents)
 
         def log_message(self, *args):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.contents, server.agents = b"", []
+    server.contents, server.pages, server.agents, server.cut = b"", {}, [], 0
     server.url = f"http://127.0.0.1:{server.server_address[1]}/toy.npz"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         server.closed = f"http://127.0.0.1:{free.getsockname()[1]}/toy.npz"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
 
 
 def set_urls(monkeypatch, source, *urls):
-    monkeypatch.setitem(sources.SOURCES, "pneumoniamnist", replace(source, urls=urls))
+    files = (replace(source.files[0], urls=urls),)
+    monkeypatch.setitem(SOURCES, source.name, replace(source, files=files))
 
 
 @pytest.mark.parametrize("progress", [False, True])
@@ -203,7 +235,7 @@ def test_the_mirror_is_tried_after_the_official_address(toy, server, tmp_path, m
     assert fetch("pneumoniamnist", data_home=tmp_path / "new") == path
     assert len(server.agents) == 1  # the second time from the folder
     assert [r.getMessage() for r in caplog.records if r.name.startswith("tinymed")] == [
-        f"downloading toy.npz (0.0 MB) into {tmp_path / 'new'}"
+        f"downloading toy.npz (10 kB) into {tmp_path / 'new'}"
     ]
     assert "Downloading data from" not in "".join(capfd.readouterr())
 
@@ -256,20 +288,181 @@ def test_an_unknown_host_fails_fast(toy, server, tmp_path, monkeypatch):
     assert time.perf_counter() - begun < 5
 
 
+def serve(monkeypatch, source, server):
+    address = server.url.removesuffix("toy.npz")
+    files = tuple(replace(file, urls=(address + file.filename,)) for file in source.files)
+    monkeypatch.setitem(SOURCES, source.name, replace(source, files=files))
+    server.pages = dict(PARTS)
+
+
+def test_what_is_missing_of_a_set_is_downloaded(parts, server, tmp_path, monkeypatch):
+    serve(monkeypatch, parts, server)
+    place(tmp_path / "below", "1.dat", "2.hea")
+    paths = fetch_all("parts", data_home=tmp_path)
+    assert list(paths) == list(PARTS)
+    assert {name: path.read_bytes() for name, path in paths.items()} == PARTS
+    assert paths["1.dat"] == tmp_path / "below" / "1.dat"
+    assert len(server.agents) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.hea", "2.dat", "below"]
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html>please log in", b" \n<html>", b""])
+def test_a_page_is_not_taken_for_a_file_without_a_hash(parts, server, tmp_path, monkeypatch, page):
+    serve(monkeypatch, parts, server)
+    server.pages["1.hea"] = page
+    with pytest.raises(
+        DataNotFoundError, match=r"(?s)1\.hea, 1\.dat, 2\.hea, 2\.dat are not in.*a page or nothing came"
+    ):
+        fetch_all("parts", data_home=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(server.agents) == 1  # the other three were not tried
+
+
+def test_a_download_that_breaks_off_leaves_nothing(parts, server, tmp_path, monkeypatch):
+    serve(monkeypatch, parts, server)
+    server.cut = 5
+    with pytest.raises(DataNotFoundError, match=r"IncompleteRead|broken"):
+        fetch_all("parts", data_home=tmp_path, files=["1.hea"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("toy.npz", None),
+        ("other.txt", "holds no toy.npz, but in/other.txt"),
+        ("cut", "BadZipFile"),
+        ("torn", r"zlib|BadZipFile|error"),
+        ("wrong", "hash of"),
+    ],
+)
+def test_a_member_of_an_archive(toy, server, tmp_path, monkeypatch, member, message):
+    set_urls(monkeypatch, toy[0], server.url.replace("toy.npz", "toy.zip") + "#toy.npz")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        name = member if member == "other.txt" else "toy.npz"
+        archive.writestr(f"in/{name}", toy[1]["toy_merged.npz" if member == "wrong" else "toy.npz"])
+    server.contents = stream.getvalue()[: -40 if member == "cut" else None]
+    if member == "torn":
+        server.contents = server.contents[:2000] + b"\xff" * 200 + server.contents[2200:]
+    if message is None:
+        path = fetch("pneumoniamnist", data_home=tmp_path)
+        assert path.read_bytes() == toy[1]["toy.npz"]
+        assert list(tmp_path.iterdir()) == [path]
+    else:
+        with pytest.raises(DataNotFoundError, match=message):
+            fetch("pneumoniamnist", data_home=tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- sets of several files
+
+
+def test_some_files_of_a_set(parts, tmp_path):
+    place(tmp_path, "1.hea", "1.dat", "2.hea")
+    assert list(fetch_all("parts", data_home=tmp_path, files=("1.dat",))) == ["1.dat"]
+    assert list(fetch_all("parts", data_home=tmp_path, files=["1"])) == ["1.hea", "1.dat"]
+    with pytest.raises(DataNotFoundError, match=r"^2\.dat is not in"):
+        fetch_all("parts", data_home=tmp_path)
+    with pytest.raises(ValueError, match=r"parts has no file '3'; it has 1\.hea, 1\.dat, 2\.hea, 2\.dat"):
+        fetch_all("parts", data_home=tmp_path, files=["1", "3"])
+    with pytest.raises(ValueError, match=r"parts is 4 files: fetch_all\('parts'\) gives the path of each"):
+        fetch("parts", data_home=tmp_path)
+
+
+def test_every_missing_file_is_told_of(parts, tmp_path):
+    place(tmp_path, "1.hea")
+    with pytest.raises(DataNotFoundError) as caught:
+        fetch_all("parts", data_home=tmp_path)
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"1.dat, 2.hea, 2.dat are not in {tmp_path} (four toys)."
+    assert lines[4:8] == [
+        "and download http://example.invalid/2.hea",
+        f"  to    {tmp_path / '2.hea'}",
+        "  size  7 bytes",
+        "  hash  not known: it is taken by its name, and read with care",
+    ]
+
+
+def test_a_twin_stands_for_all_files(parts, tmp_path):
+    place(tmp_path, "1.hea", "1.dat")
+    (tmp_path / "parts.npz").write_bytes(b"all")
+    assert fetch_all("parts", data_home=tmp_path) == {"parts.npz": tmp_path / "parts.npz"}
+    assert list(fetch_all("parts", data_home=tmp_path, files=["2.dat"])) == ["parts.npz"]
+    assert list(fetch_all("parts", data_home=tmp_path, files=["1"])) == ["1.hea", "1.dat"]
+
+
+def test_a_wrong_file_of_a_set_is_not_made_good_by_the_others(parts, tmp_path):
+    place(tmp_path, *PARTS)
+    (tmp_path / "2.dat").write_bytes(b"cut")
+    with pytest.raises(DataHashError, match=r"2\.dat has sha256:.* \(3 bytes, expected 2\)"):
+        fetch_all("parts", data_home=tmp_path)
+    assert list(fetch_all("parts", data_home=tmp_path, files=["1"])) == ["1.hea", "1.dat"]
+
+
+def test_an_alias_is_taken_by_its_name(parts, tmp_path, monkeypatch):
+    file = replace(parts.files[1], aliases=("1.tsv",))
+    monkeypatch.setitem(SOURCES, "parts", replace(parts, files=(file,)))
+    (tmp_path / "1.tsv").write_bytes(b"another layout")
+    assert fetch("parts", data_home=tmp_path) == tmp_path / "1.tsv"
+
+
+def test_the_table_is_sound():
+    for source in SOURCES.values():
+        names = [name for file in (*source.files, *source.twins) for name in (file.filename, *file.aliases)]
+        assert len(set(names)) == len(names)
+        assert source.licence
+        assert source.citation
+        for file in (*source.files, *source.twins):
+            algorithm, _, digest = file.digest.partition(":")
+            assert (algorithm, len(digest)) in (("", 0), ("md5", 32), ("sha256", 64))
+            assert not set(digest) - set("0123456789abcdef")
+            assert file in source.twins or file.urls
+            assert all(url.startswith("https://") for url in file.urls)
+    mitdb = SOURCES["mitdb"].files
+    assert len(mitdb) == 144
+    assert [file.filename for file in mitdb[:4]] == ["100.hea", "100.dat", "100.atr", "101.hea"]
+    assert sum(bool(file.digest) for file in mitdb) == 4
+
+
 # ---------------------------------------------------------------- the list
 
 
-def test_list_datasets(toy, tmp_path):
+def test_list_datasets(toy, parts, tmp_path):
+    def state(name):
+        return next(row["state"] for row in list_datasets(tmp_path) if row["name"] == name)
+
     (tmp_path / "toy_merged.npz").write_bytes(toy[1]["toy_merged.npz"])
     (tmp_path / "breastmnist.npz").write_bytes(b"not it")
-    rows = {row["name"]: row for row in list_datasets(tmp_path)}
-    assert rows["pneumoniamnist"]["state"] == str(tmp_path / "toy_merged.npz")
-    assert rows["breastmnist"]["state"].startswith("wrong file: ")
-    assert rows["wisconsin"]["state"] == "comes with scikit-learn"
+    assert state("pneumoniamnist") == str(tmp_path / "toy_merged.npz")
+    assert state("breastmnist").startswith("wrong file: ")
+    assert state("wisconsin") == "comes with scikit-learn"
     (tmp_path / "breastmnist.npz").unlink()
-    assert list_datasets(tmp_path)[0]["state"] == "not here"
-    for row in rows.values():
+    assert state("breastmnist") == "not here"
+    assert state("parts") == "not here"
+    place(tmp_path, "1.hea")
+    assert state("parts") == f"{tmp_path / '1.hea'}, 1 of 4 files (hash not known)"
+    place(tmp_path, *PARTS)
+    assert state("parts") == f"{tmp_path} (hash of 2 not known)"
+    for row in list_datasets(tmp_path):
         assert {"name", "what", "size", "licence", "citation", "state"} == set(row)
+        assert row["size"]
+
+
+def test_data_list_and_path_in_the_terminal(command, parts, tmp_path):
+    place(tmp_path, "1.hea", "1.dat")
+    code, text, _ = command("data", "list", "--data-home", tmp_path)
+    assert code == 0
+    assert re.search(r"^parts +0 kB  CC0\n  four toys\n  .*, 2 of 4 files \(hash of 1 not known\)$", text, re.M)
+    assert re.search(r"^mitdb +over 93\.6 MB  ODC-By 1\.0$", text, re.M)
+    assert max(map(len, text.replace(str(tmp_path), "").splitlines())) < 120
+    assert command("data", "path", "parts", "1", "--data-home", tmp_path) == (
+        0, f"{tmp_path / '1.hea'}\n{tmp_path / '1.dat'}\n", "",
+    )  # fmt: skip
+    code, _, complaint = command("data", "fetch", "parts", "--data-home", tmp_path)
+    assert code == 2
+    assert complaint.startswith("tinymed: 2.hea, 2.dat are not in")
+    assert "TINYMED_OFFLINE is set" in complaint
 
 
 # ---------------------------------------------------------------- what is in a file

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinymed.data import load_csv, load_rows, load_wisconsin, make_breast_phantoms, write_wisconsin_csv
+from tinymed.data.tabular import Layout
 
 TRAIN = "id,diagnosis,radius,texture\n1,M,10,5\n2,B,20,5\n3,M,15,5\n"
 
@@ -109,7 +112,12 @@ def test_harmless_variants(write, text):
         ("id,diagnosis,a\n1,M,2\n2,NaN,3\n", "line 3: label column 'diagnosis' holds 'NaN'"),
         ("id,diagnosis,a\n1,1.5,2\n2,2,3\n", "label column 'diagnosis' holds 1.5, a measure"),
         ("id,diagnosis,a,a\n1,M,2,3\n", "column name 'a' stands in the header 2 times"),
-        ('id,diagnosis,a\n1,"M,2\n', "is not a CSV file in UTF-8"),
+        ('id,diagnosis,a\n1,"M,2\n', r"is not a proper CSV file: unexpected end of data \(line 2 on\)"),
+        ('id,diagnosis,a\n1,M,"2,5"\n', "line 2: column 'a' holds '2,5', .*the decimal mark is a point"),
+        ("id,diagnosis,a\n1,M,1e39\n", r"line 2: column 'a' holds 1e\+39"),  # more than float32 holds
+        ("id,diagnosis,a\n1,M,NA\n", "line 2: column 'a' holds 'NA'.*missing=\"nan\""),
+        (",diagnosis,a\n0,M,2\n1,B,3\n", "column 1 has no name .*index=False"),  # a row number, as pandas writes it
+        ('id,diagnosis,a\n1,"M\nx",2\n2,B,y\n', "line 4: column 'a' holds 'y'"),  # a cell of two lines
     ],
 )
 def test_what_does_not_fit_is_named(write, text, message):
@@ -117,12 +125,14 @@ def test_what_does_not_fit_is_named(write, text, message):
         load_csv(write(text))
 
 
-def test_other_encodings_and_missing_files(tmp_path):
-    (tmp_path / "x.csv").write_bytes("id,diagnosis,半径\n1,M,2\n".encode("gb18030"))
-    with pytest.raises(ValueError, match="is not a CSV file in UTF-8"):
-        load_csv(tmp_path / "x.csv")
+def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"train\.csv"):
         load_csv(tmp_path / "train.csv")
+
+
+def test_what_missing_and_normalize_may_be(write):
+    with pytest.raises(ValueError, match="missing is 'refuse' or 'nan', got 'drop'"):
+        load_csv(write(TRAIN), missing="drop")
 
 
 def test_wrong_number_of_pixels_suggests_the_square(write):
@@ -138,6 +148,151 @@ def test_a_test_file_that_does_not_match(write):
         load_csv(write("id,diagnosis,radius,colour\n1,M,2,3\n", "test.csv"), like=train)
     with pytest.raises(ValueError, match=r"line 3: .* holds 'X'; the classes are 'B', 'M'"):
         load_csv(write("id,diagnosis,radius,texture\n1,M,2,3\n2,X,2,3\n", "test.csv"), like=train)
+
+
+# ---------------------------------------------------------------- encodings and delimiters
+
+CHINESE = "编号,诊断,半径\n1,恶性,10\n2,良性,20\n3,恶性,15\n"
+NAMES = {"label": "诊断", "id_column": "编号"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16", "utf-16-le", "big5"])
+def test_encodings(tmp_path, encoding):
+    path = tmp_path / "x.csv"
+    text = CHINESE if encoding != "big5" else CHINESE.translate(str.maketrans("编号诊断径恶", "編號診斷徑惡"))
+    path.write_bytes(text.encode(encoding))
+    names = NAMES if encoding != "big5" else {"label": "診斷", "id_column": "編號"}
+    dataset = load_csv(path, **names, encoding=None if encoding.startswith("utf-8") else encoding)
+    assert dataset.inputs.array[:, 0].tolist() == [0, 1, 0.5]
+    assert dataset.labels.tolist() == [0, 1, 0]
+    assert dataset.layout.dropped == (names["id_column"],)
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        (CHINESE.encode("gb18030"), {}, r'x\.csv is not text in UTF-8: line 1, byte 1 .*encoding="gb18030"'),
+        (TRAIN.encode() + "4,恶,1,1".encode("gbk"), {}, r"line 5, byte 58 of the file, is 0xB6; .*gb18030"),
+        (CHINESE.encode("utf-16"), {}, 'not text in UTF-8 but in UTF-16: .*encoding="utf-16"'),
+        (CHINESE.encode("utf-16-le"), {}, 'zero bytes; .*encoding="utf-16-le"'),
+        (CHINESE.encode("utf-16-be"), {}, 'zero bytes; .*encoding="utf-16-be"'),
+        (CHINESE.encode() + "4,恶性,9\n".encode("gb18030"), {}, "line 5, byte .*two encodings in one file"),
+        (
+            CHINESE.encode("gb18030") + "4,恶性,9\n5,良性,8\n".encode(),
+            {"encoding": "gb18030"},
+            "not text in gb18030: line 5 is UTF-8; two encodings in one file",
+        ),
+        (CHINESE.encode(), {"encoding": "gb18030"}, "not text in gb18030: line 1 is UTF-8; leave the encoding out"),
+        (b"id,diagnosis,a\n1,M,\xff2\n", {"encoding": "gb18030"}, "not text in gb18030: line 2, byte 20"),
+        (TRAIN.encode(), {"encoding": "gb2321"}, "no encoding 'gb2321'"),
+        (b"PK\x03\x04rest", {}, r"zip archive, as Excel's \.xlsx"),
+    ],
+)
+def test_other_encodings_are_refused_with_the_cure(tmp_path, data, arguments, message):
+    (tmp_path / "x.csv").write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        load_csv(tmp_path / "x.csv", **NAMES, **arguments)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", "，"])
+def test_another_delimiter_is_told_and_read_when_named(write, delimiter):
+    path = write(TRAIN.replace(",", delimiter))
+    with pytest.raises(ValueError, match="between its columns, not ','") as refused:
+        load_csv(path)
+    assert f"read it with delimiter={delimiter!r}" in str(refused.value)
+    train = load_csv(path, delimiter=delimiter)
+    np.testing.assert_array_equal(train.inputs.array, load_csv(write(TRAIN, "comma.csv")).inputs.array)
+    assert load_csv(path, like=train).labels.tolist() == [1, 0, 1]  # known from the layout
+    assert load_csv(write(TRAIN, "test.csv"), like=train, delimiter=",").labels.tolist() == [1, 0, 1]
+
+
+# ---------------------------------------------------------------- missing values, groups, a kept layout
+
+
+def test_missing_values_become_nan(write):
+    train = load_csv(write("id,diagnosis,a,b\n1,M,,5\n2,B,2,NA\n3,B,4,nan\n4,M,3,7\n"), missing="nan")
+    np.testing.assert_array_equal(train.inputs.array, [[np.nan, 0], [0, np.nan], [1, np.nan], [0.5, 1]])
+    test = load_csv(write("id,diagnosis,a,b\n1,M,3,\n", "test.csv"), like=train)  # its last column is all empty
+    np.testing.assert_array_equal(test.inputs.array, [[0.5, np.nan]])
+    with pytest.raises(ValueError, match="column 'a' has no value in any row"):
+        load_csv(write("diagnosis,a,b\nM,,1\nB,NA,2\n"), missing="nan")
+    with pytest.raises(ValueError, match="line 2: label column 'diagnosis' holds 'NA'"):
+        load_csv(write("diagnosis,a\nNA,1\nB,2\n"), missing="nan")
+    with pytest.raises(ValueError, match="line 2: label column 'diagnosis' is empty"):
+        load_csv(write("a,diagnosis\n1,\n2,\n"), like=Layout("diagnosis", "id", None))
+    with pytest.raises(ValueError, match="line 3: column 'a' holds inf; correct it"):
+        load_csv(write("diagnosis,a\nM,\nB,inf\n"), missing="nan")
+
+
+def test_groups(write):
+    text = "patient,diagnosis,a\np1,M,1\np2,B,2\np1,B,3\n"
+    train = load_csv(write(text), group="patient")
+    assert train.groups.tolist() == ["p1", "p2", "p1"]
+    assert train.columns == ("a",)
+    names, x = load_rows(write("a\n2\n", "new.csv"), like=train)  # whose it is need not be known
+    assert (names, x.tolist()) == (["row 1"], [[0.5]])
+    with pytest.raises(ValueError, match="no group column 'patient'"):
+        load_csv(write("diagnosis,a\nM,1\n"), like=train)
+    with pytest.raises(ValueError, match="line 3: group column 'patient' is empty"):
+        load_csv(write("patient,diagnosis,a\np1,M,1\n,B,2\n"), group="patient")
+
+
+def test_a_layout_goes_through_json(write):
+    train = load_csv(write("id;who;diagnosis;a;b\n1;x;M;1;\n2;y;B;3;4\n"), group="who", missing="nan", delimiter=";")
+    kept = Layout.from_state(json.loads(json.dumps(train.layout.state())))
+    assert kept.state() == train.layout.state()
+    again = load_csv(train.source, like=kept)
+    np.testing.assert_array_equal(again.inputs.array, train.inputs.array)
+    assert (again.labels.tolist(), again.groups.tolist()) == ([1, 0], ["x", "y"])
+
+
+# ---------------------------------------------------------------- Parquet
+
+
+def parquet(path, columns):
+    arrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(arrow.table(columns), path)
+    return path
+
+
+def test_parquet_is_read_as_csv_is(write, tmp_path):
+    columns = {"id": [1, 2, 3], "diagnosis": ["M", "B", "M"], "radius": [10.0, 20.0, 15.0], "texture": [5, 5, 5]}
+    columns["__index_level_0__"] = [7, 8, 9]  # pandas's row numbers are no measure
+    dataset = load_csv(parquet(tmp_path / "train.parquet", columns))
+    expected = load_csv(write(TRAIN))
+    np.testing.assert_array_equal(dataset.inputs.array, expected.inputs.array)
+    assert dataset.labels.tolist() == expected.labels.tolist()
+    assert dataset.columns == expected.columns
+    names, x = load_rows(tmp_path / "train.parquet", like=expected)
+    assert names == ["id 1", "id 2", "id 3"]
+    np.testing.assert_array_equal(x, expected.inputs.array)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"diagnosis": ["M", "B"], "a": [1.0, None]}, r"x\.parquet, row 2: column 'a' is empty"),
+        ({"diagnosis": ["M", "B"], "a": [1.0, float("nan")]}, r"x\.parquet, row 2: column 'a' holds nan"),
+        ({"diagnosis": ["M", "B"], "a": ["1", "two"]}, "row 2: column 'a' holds 'two', which is not a number"),
+        ({"diagnosis": ["M", None], "a": [1, 2]}, "row 2: label column 'diagnosis' is empty"),
+        ({"kind": ["M", "B"], "a": [1, 2]}, "no label column 'diagnosis'"),
+        ({"diagnosis": ["M"][:0], "a": [1][:0]}, "has a header but no rows"),
+    ],
+)
+def test_what_does_not_fit_in_parquet_is_named(tmp_path, columns, message):
+    with pytest.raises(ValueError, match=message):
+        load_csv(parquet(tmp_path / "x.parquet", columns))
+
+
+def test_parquet_of_another_kind(tmp_path, monkeypatch):
+    path = parquet(tmp_path / "x.parquet", {"diagnosis": ["M", "B"], "a": [1.0, None]})
+    assert np.isnan(load_csv(path, missing="nan").inputs.array[1, 0])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"x\.parquet is not a Parquet file, or only a part of one"):
+        load_csv(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r'needs pyarrow, .* pip install "tinymed\[parquet\]"'):
+        load_csv(path)
 
 
 # ---------------------------------------------------------------- the Wisconsin data

@@ -21,6 +21,7 @@ def data() -> None:
     \b
     tinymed data list
     tinymed data fetch breastmnist
+    tinymed data fetch mitdb 100 101
     tinymed data path breastmnist
     """
 
@@ -30,10 +31,10 @@ def data() -> None:
 def list_(data_home: Path | None) -> None:
     """What there is, how large, under which licence, and whether it is here."""
     from tinymed.data import list_datasets
-    from tinymed.data.sources import missing_folder
+    from tinymed.data.sources import in_words, missing_folder
 
     rows = list_datasets(data_home)
-    sizes = [row["size"] if isinstance(row["size"], str) else f"{row['size'] / 1e6:.1f} MB" for row in rows]
+    sizes = [row["size"] if isinstance(row["size"], str) else in_words(row["size"]) for row in rows]
     names, most = max(len(row["name"]) for row in rows), max(map(len, sizes))
     for row, size in zip(rows, sizes):  # a path stands on its own line, whole, however wide the terminal
         click.echo(f"{row['name']:<{names}}  {size:>{most}}  {row['licence']}")
@@ -44,23 +45,32 @@ def list_(data_home: Path | None) -> None:
 
 @data.command()
 @click.argument("name")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @HOME
-def fetch(name: str, data_home: Path | None) -> None:
-    """Download NAME, check it, and print where it lies."""
-    from tinymed.data import fetch as fetch_file
-    from tinymed.data.sources import WISCONSIN
+def fetch(name: str, files: tuple[str, ...], data_home: Path | None) -> None:
+    """Download the files of NAME, check them, and print where they lie.
 
-    if name == WISCONSIN["name"]:
-        click.echo(f"{name} {WISCONSIN['state']} and needs no download: tinymed train --data {name}")
-    else:
-        click.echo(fetch_file(name, data_home, progress=True))
+    Of a set of many files, FILE asks for some, by name or by what stands before the dot:
+
+    \b
+    tinymed data fetch mitdb 100 101
+    """
+    from tinymed.data.sources import SOURCES, fetch_all
+
+    if name in SOURCES and not SOURCES[name].files:
+        click.echo(f"{name} comes with scikit-learn and needs no download: tinymed train --data {name}")
+        return
+    for found in fetch_all(name, data_home, progress=True, files=files or None).values():
+        click.echo(found)
 
 
 @data.command()
 @click.argument("name")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @HOME
-def path(name: str, data_home: Path | None) -> None:
-    """Print where NAME lies, without downloading it."""
-    from tinymed.data import fetch as fetch_file
+def path(name: str, files: tuple[str, ...], data_home: Path | None) -> None:
+    """Print where the files of NAME lie, without downloading them; FILE as in `tinymed data fetch`."""
+    from tinymed.data.sources import fetch_all
 
-    click.echo(fetch_file(name, data_home, download=False))
+    for found in fetch_all(name, data_home, download=False, files=files or None).values():
+        click.echo(found)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tinymed.cli.demo import phantoms
+from tinymed.data.pictures import read_picture as read_picture
 
 NAMED = ("breastmnist", "pneumoniamnist", "phantoms", "wisconsin")
 FEWEST = 7  # rows of which 15 % is one
@@ -94,30 +95,3 @@ def told(about: dict, training: Any, validation: Any, test: Any) -> str:
         f"{len(test)} test{left_out}\n"
         f"taken as the disease: {disease!r}, of {classes}; --positive NAME takes another"
     )
-
-
-def read_picture(path: Path, shape: tuple[int, ...]) -> Any:
-    """A grey picture as float32 (1,H,W) in 0..1, resized if need be. Raises ValueError for what is none."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                x = np.lib.format.read_array(file, allow_pickle=False).squeeze()
-        else:
-            with Image.open(path) as picture:
-                if picture.mode.startswith(("I", "F")):  # as grey levels 0..255 they would be cut off at white
-                    raise ValueError(f"its pixels are deeper than 8 bits, mode {picture.mode}; save it with 8")
-                x = np.asarray(picture.convert("L"))
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow and NumPy raise them
-        raise ValueError(f"{path} is no picture that can be read, give PNG, JPEG or npy: {error}") from None
-    if x.ndim != 2 or not x.size or (x.dtype != np.uint8 and x.dtype.kind != "f"):
-        raise ValueError(f"{path}: expected one grey picture (H,W), uint8 or floats in 0..1, got {x.shape} {x.dtype}")
-    x = x.astype(np.float32) / (255 if x.dtype == np.uint8 else 1)
-    if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"{path}: floats must lie in 0..1, got {x.min():g}..{x.max():g}; divide by 255?")
-    if x.shape != shape[1:]:
-        click.echo(f"{path}: resized from {x.shape[0]}x{x.shape[1]} to {shape[1]}x{shape[2]}", err=True)
-        x = np.asarray(Image.fromarray(x).resize((shape[2], shape[1]), Image.Resampling.BOX))
-    return x[None]

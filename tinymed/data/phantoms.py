@@ -51,9 +51,9 @@ def make_breast_phantoms(n: int, seed: int = 0, size: int = 28) -> ImageDataset:
     rho, theta = np.hypot(du, dv) / radius, np.arctan2(dv, du)
     rim = 1 + by_class((0.05, 0.2), (0.0, 0.1)) * _wave(theta, any_of, 2, 4)
     rim += by_class((0.1, 0.3), (0.0, 0.1)) * _wave(theta, any_of, 5, 9)
-    inside = mass * _step((rim - rho) * radius, by_class((0.02, 0.07), (0.01, 0.05)))
+    inside = mass * step((rim - rho) * radius, by_class((0.02, 0.07), (0.01, 0.05)))
     # behind it, as wide as it is: a shadow or enhancement
-    behind = mass * np.exp(-((du / radius) ** 4)) * _step(dv, 0.05) * (1 - inside)
+    behind = mass * np.exp(-((du / radius) ** 4)) * step(dv, 0.05) * (1 - inside)
     picture *= 1 + by_class((-0.8, 0.0), (-0.3, 0.7)) * behind
     picture *= 1 - any_of(0.4, 0.85) * inside
 
@@ -88,6 +88,6 @@ def _wave(theta: np.ndarray, any_of: Callable, fewest: int, most: int) -> np.nda
     return np.cos(np.round(any_of(fewest - 0.5, most + 0.5)) * theta + any_of(0, 2 * np.pi))
 
 
-def _step(x: np.ndarray, softness: np.ndarray | float) -> np.ndarray:
+def step(x: np.ndarray, softness: np.ndarray | float) -> np.ndarray:
     """From 0 to 1 around x = 0."""
     return 0.5 + 0.5 * np.tanh(x / softness)

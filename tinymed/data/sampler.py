@@ -90,6 +90,23 @@ class WeightedRandomSampler:
         return self.num_samples
 
 
+def balanced_sampler(labels: Any, generator: Generator | None = None) -> WeightedRandomSampler:
+    """Draws as many items as there are, with replacement, each class as often: an item of class c by 1 / N_c.
+
+    labels     (N,) class numbers, of the items in their order
+    generator  the default one if None
+
+    Raises ValueError for labels of another shape, or none; TypeError for labels that are not integers.
+    """
+    y = np.asarray(labels)
+    if y.ndim != 1 or not len(y):
+        raise ValueError(f"balanced_sampler: labels must be a row of class numbers (N,), got shape {y.shape}")
+    if y.dtype.kind not in "iub":
+        raise TypeError(f"balanced_sampler: labels must be whole numbers, got {y.dtype}; use labels.astype(np.int64)")
+    _, of, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return WeightedRandomSampler((1 / counts[of]).tolist(), len(y), generator=generator)
+
+
 def count(name: str, value: Any, least: int = 1) -> int:
     """`value`, if it is an integer and no less than `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

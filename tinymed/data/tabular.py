@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from math import isqrt, prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinymed.data.dataset import LabelledDataset
-from tinymed.data.sources import WISCONSIN
+from tinymed.data.registry import SOURCES
+from tinymed.data.tables import Table, listed, read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +29,32 @@ class Layout:
     dropped: tuple[str, ...] = ()
     low: np.ndarray | float = 0.0  # x becomes (x − low) / (high − low)
     high: np.ndarray | float = 1.0
+    group: str | None = None
+    missing: str = "refuse"
+    encoding: str | None = None
+    delimiter: str = ","
+
+    def state(self) -> dict[str, Any]:
+        """Its fields as JSON knows them, for `from_state`."""
+        return {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Layout:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items()}
+        return cls(**fields | {k: np.array(state[k]) for k in ("low", "high")})
 
 
 class TableDataset(LabelledDataset):
     """A labelled table: inputs (N,F), or (N,C,H,W) where the columns are pixels; `layout` of the file."""
 
-    def __init__(self, inputs: Any, labels: Any, layout: Layout, source: str) -> None:
-        super().__init__(inputs, labels, layout.classes, source)
+    def __init__(self, inputs: Any, labels: Any, layout: Layout, source: str, **about: Any) -> None:
+        super().__init__(inputs, labels, layout.classes, source, **about)
         self.layout = layout
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the F measures."""
+        return self.layout.columns
 
 
 def load_csv(
@@ -45,8 +64,13 @@ def load_csv(
     image_shape: tuple[int, ...] | None = None,
     normalize: bool = True,
     like: TableDataset | Layout | None = None,
+    *,
+    group: str | None = None,
+    missing: str = "refuse",
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> TableDataset:
-    """A CSV file with a header, a label column and columns of numbers, as inputs float32 and labels int64.
+    """A CSV or Parquet file with a label column and columns of numbers, as inputs float32 and labels int64.
 
         train = load_csv("train.csv")
         test = load_csv("test.csv", like=train)
@@ -55,134 +79,96 @@ def load_csv(
     id_column    dropped where it is there (article 5.2, data cleaning)
     image_shape  (H,W) or (C,H,W): the columns are pixels of such an image, row by row
     normalize    into [0,1] (article 5.2): each column by its own least and greatest value; pixels all alike,
-                 by 255 if they are integers in 0..255
+                 by 255 if they are integers in 0..255. False leaves the numbers as they are
     like         the training set, or its layout: its columns, classes and ranges are applied, so that nothing of
-                 the test file leaks into them (a test value may then lie outside [0,1]); the arguments before
-                 it are taken from it too
+                 the test file leaks into them (a test value may then lie outside [0,1]); the other arguments but
+                 encoding and delimiter, where they are given, are taken from it too
+    group        the column that says whose a row is, such as the patient's number: it becomes `.groups`, no input
+    missing      "refuse" a cell without a value, or make it "nan", to be filled in later from training rows alone;
+                 an empty cell, NA and NaN are such, and Parquet's null
+    encoding     of a CSV file, UTF-8 if None; "gb18030" for Chinese ones of older programs
+    delimiter    between the cells of a CSV file, a comma if None
 
-    An entirely empty last column is dropped (Kaggle's Wisconsin file has one).
+    Entirely empty last columns are dropped (Kaggle's Wisconsin file has one).
     Raises ValueError, naming line and column, for a ragged row, a cell that is empty or no number, and a
-    class that the training file has not; also for no rows, a missing label column, and columns that differ.
+    class that the training file has not; also for another encoding or delimiter, no rows, a missing label or
+    group column, and columns that differ. Raises ImportError where Parquet's library is not installed.
     """
+    if missing not in ("refuse", "nan"):
+        raise ValueError(f"missing is 'refuse' or 'nan', got {missing!r}")
+    layout = _layout(like) or Layout(
+        label, id_column, image_shape, group=group, missing=missing, encoding=encoding, delimiter=delimiter or ","
+    )
+    table = _read(path, layout, encoding, delimiter)
+    table.need(layout.label, "label")
+    groups = table.filled(layout.group, "group") if layout.group else None
+    columns = _columns(table, layout)
+    x = table.numbers(columns, layout.missing)
     if like is None:
-        layout = Layout(label, id_column, image_shape)
-    else:
-        layout = like if isinstance(like, Layout) else like.layout
-    header, lines, rows = _read(path)
-    columns = _columns(path, header, layout)
-    x = _numbers(path, lines, rows, columns, [header.index(name) for name in columns])
-    cells = [row[header.index(layout.label)] for row in rows]
-    if like is None:
+        for name, empty in zip(columns, np.isnan(x).all(axis=0)):
+            if empty:
+                raise ValueError(f"{path}: column {name!r} has no value in any row; leave it out")
         low, high = _ranges(x, image_shape) if normalize else (0.0, 1.0)
         layout = replace(
             layout,
             columns=tuple(columns),
-            classes=_classes(path, layout.label, cells),
-            dropped=(id_column,) if id_column in header else (),
+            classes=table.classes(label),
+            dropped=(id_column,) if id_column in table.header else (),
             low=low,
             high=high,
         )
-    numbers = {name: k for k, name in enumerate(layout.classes)}
-    for line, cell in zip(lines, cells):
-        if cell not in numbers:
-            what = "is empty" if not cell else f"holds {cell!r}; the classes are {_listed(layout.classes)}"
-            raise ValueError(f"{path}, line {line}: label column {layout.label!r} {what}")
-    labels = np.array([numbers[cell] for cell in cells])
-    return TableDataset(_inputs(path, x, layout), labels, layout, source=str(path))
+    labels = table.labels(layout.label, layout.classes)
+    return TableDataset(_inputs(table, x, layout), labels, layout, source=str(path), groups=groups)
 
 
-def load_rows(path: str | Path, like: TableDataset | Layout) -> tuple[list[str], np.ndarray]:
+def load_rows(
+    path: str | Path, like: TableDataset | Layout, encoding: str | None = None, delimiter: str | None = None
+) -> tuple[list[str], np.ndarray]:
     """(names, inputs) of rows that nobody has labelled yet, read as the training file `like` was.
 
-    names are the ids where there is such a column, else the rows' numbers from 1; a label column is passed over.
-    Raises ValueError as load_csv.
+    names are the ids where there is such a column, else the rows' numbers from 1; label and group columns are
+    passed over. Raises ValueError as load_csv.
     """
-    layout = like if isinstance(like, Layout) else like.layout
-    header, lines, rows = _read(path)
-    columns = _columns(path, header, layout, labelled=False)
-    x = _numbers(path, lines, rows, columns, [header.index(name) for name in columns])
-    if layout.id_column in header:
-        names = [f"{layout.id_column} {row[header.index(layout.id_column)]}" for row in rows]
+    layout = _layout(like)
+    assert layout is not None
+    table = _read(path, layout, encoding, delimiter)
+    x = table.numbers(_columns(table, layout), layout.missing)
+    if layout.id_column in table.header:
+        names = [f"{layout.id_column} {cell}" for cell in table.column(layout.id_column)]
     else:
-        names = [f"row {k}" for k in range(1, len(rows) + 1)]
-    return names, _inputs(path, x, layout)
+        names = [f"row {k}" for k in range(1, len(x) + 1)]
+    return names, _inputs(table, x, layout)
 
 
-def _inputs(path: str | Path, x: np.ndarray, layout: Layout) -> np.ndarray:
-    """The numbers (N,F) brought into the layout's range and shape."""
-    span = np.subtract(layout.high, layout.low)
-    x = (x - layout.low) / np.where(span == 0, 1, span)  # a column of one value becomes 0
-    return x.astype(np.float32).reshape(len(x), *_input_shape(path, layout.image_shape, x.shape[1]))
+def _layout(like: TableDataset | Layout | None) -> Layout | None:
+    return like.layout if isinstance(like, TableDataset) else like
 
 
-def _read(path: str | Path) -> tuple[list[str], list[int], list[list[str]]]:
-    """The header, and of each row that is not blank its line number and its cells, stripped of spaces."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            table = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-        table = [(line, row) for line, row in table if any(row)]  # blank lines, or commas alone
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from None
-    if len(table) < 2:
-        raise ValueError(f"{path} has {'a header but no rows' if table else 'nothing in it'}")
-    (_, header), *body = table
-    width = len(header)
-    while width and not any(cell for _, row in body for cell in row[width - 1 : width]):
-        width -= 1  # the last column is empty in every row, or missing from every row
-    for line, row in body:
-        if len(row) < width or any(row[width:]):
-            raise ValueError(f"{path}, line {line}: {len(row)} cells, but the header has {width} columns")
-    header = header[:width]
-    if len(set(header)) < width:
-        twice = next(name for name in header if header.count(name) > 1)
-        raise ValueError(f"{path}: the column name {twice!r} stands in the header {header.count(twice)} times")
-    return header, [line for line, _ in body], [row[:width] for _, row in body]
+def _read(path: str | Path, layout: Layout, encoding: str | None, delimiter: str | None) -> Table:
+    return read_table(
+        path, encoding or layout.encoding, delimiter or layout.delimiter, keep=(*layout.columns, layout.label)
+    )
 
 
-def _columns(path: str | Path, header: list[str], layout: Layout, labelled: bool = True) -> list[str]:
+def _columns(table: Table, layout: Layout) -> list[str]:
     """The names of the columns of numbers, in the training file's order if there is one."""
-    if labelled and layout.label not in header:
-        nameless = bool(header) and all(map(_is_number, header))
-        hint = " (these are numbers: has the file no header line?)" if nameless else ""
-        raise ValueError(f"{path} has no label column {layout.label!r}; its columns are {_listed(header)}{hint}")
-    columns = [name for name in header if name not in (layout.label, layout.id_column)]
+    columns = [name for name in table.header if name not in (layout.label, layout.id_column, layout.group)]
     if not columns:
-        raise ValueError(f"{path} has no columns of numbers beside {_listed(header)}")
+        raise ValueError(f"{table.path} has no columns of numbers beside {listed(table.header)}")
     missing, unknown = set(layout.columns) - set(columns), set(columns) - set(layout.columns)
     if layout.columns and (missing or unknown):
         raise ValueError(
-            f"{path} has not the columns of the training file: missing {_listed(missing)}, unknown {_listed(unknown)}"
+            f"{table.path} has not the columns of the training file: "
+            f"missing {listed(missing)}, unknown {listed(unknown)}"
         )
     return list(layout.columns) or columns
-
-
-def _numbers(
-    path: str | Path, lines: list[int], rows: list[list[str]], columns: list[str], places: list[int]
-) -> np.ndarray:
-    """The cells in `places` as float64 (N,F), all of them finite."""
-    x = np.empty((len(rows), len(places)))
-    for k, (line, row) in enumerate(zip(lines, rows)):
-        try:
-            x[k] = [float(row[place]) for place in places]
-        except ValueError:
-            name, cell = next((n, row[p]) for n, p in zip(columns, places) if not _is_number(row[p]))
-            what = "is empty" if not cell else f"holds {cell!r}, which is not a number"
-            raise ValueError(
-                f"{path}, line {line}: column {name!r} {what}; correct the cell or leave the row out"
-            ) from None
-    if len(bad := np.argwhere(~np.isfinite(x))):
-        k, f = bad[0]
-        raise ValueError(
-            f"{path}, line {lines[k]}: column {columns[f]!r} holds {x[k, f]}; fill the gap or drop the row"
-        )
-    return x
 
 
 def _ranges(x: np.ndarray, image_shape: tuple[int, ...] | None) -> tuple[Any, Any]:
     """What becomes 0 and what becomes 1: a number each for pixels, else a row of one for each column."""
     if image_shape is None:
-        return x.min(axis=0), x.max(axis=0)
+        return np.nanmin(x, axis=0), np.nanmax(x, axis=0)
+    x = x[~np.isnan(x)]
     if x.min() >= 0 and x.max() <= 255:
         if x.max() <= 1:
             return 0.0, 1.0  # scaled already
@@ -191,16 +177,11 @@ def _ranges(x: np.ndarray, image_shape: tuple[int, ...] | None) -> tuple[Any, An
     return x.min(), x.max()
 
 
-def _classes(path: str | Path, label: str, cells: list[str]) -> tuple[str, ...]:
-    """The classes in sorted order; numbers by value, so that 10 comes after 9."""
-    names = {cell for cell in cells if cell.lower() not in ("", "nan")}
-    if not all(map(_is_number, names)):
-        return tuple(sorted(names))
-    if measures := [name for name in names if not float(name).is_integer()]:
-        raise ValueError(
-            f"{path}: label column {label!r} holds {min(measures)}, a measure; classes are text or whole numbers"
-        )
-    return tuple(sorted(names, key=float))
+def _inputs(table: Table, x: np.ndarray, layout: Layout) -> np.ndarray:
+    """The numbers (N,F) brought into the layout's range and shape."""
+    span = np.subtract(layout.high, layout.low)
+    x = (x - layout.low) / np.where(span == 0, 1, span)  # a column of one value becomes 0
+    return x.astype(np.float32).reshape(len(x), *_input_shape(table.path, layout.image_shape, x.shape[1]))
 
 
 def _input_shape(path: str | Path, image_shape: tuple[int, ...] | None, pixels: int) -> tuple[int, ...]:
@@ -214,21 +195,6 @@ def _input_shape(path: str | Path, image_shape: tuple[int, ...] | None, pixels: 
             f"needs {prod(image_shape)}{hint}"
         )
     return (1, *image_shape) if len(image_shape) == 2 else tuple(image_shape)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _listed(names: Any, most: int = 12) -> str:
-    """Names for a message: the first dozen, and how many more."""
-    names = list(names) if isinstance(names, Sequence) else sorted(names)
-    more = f", ... ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more if names else "none"
 
 
 # -------------------------------------------------------------------- a real example
@@ -268,5 +234,5 @@ def load_wisconsin(split: str = "train") -> TableDataset:
         dataset = load_csv(train)
         dataset = dataset if split == "train" else load_csv(test, like=dataset)
     dataset.source, dataset.split = "scikit-learn's load_breast_cancer", split
-    dataset.licence, dataset.citation = WISCONSIN["licence"], WISCONSIN["citation"]
+    dataset.licence, dataset.citation = SOURCES["wisconsin"].licence, SOURCES["wisconsin"].citation
     return dataset
