@@ -10,6 +10,8 @@ import pytest
 import tinymed
 from tinymed import nn, optim
 from tinymed.data import DataLoader, Dataset, TensorDataset, make_breast_phantoms
+from tinymed.data.sampler import balanced_sampler
+from tinymed.random import Generator
 from tinymed.training import BestModel, EarlyStopping, article_cnn, evaluate, fit, predict
 
 BCE = "binary_cross_entropy_with_logits"
@@ -112,6 +114,29 @@ def test_the_articles_network_learns_phantoms():
         article_cnn("he")
 
 
+def test_clipped_steps_are_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    x, y = points(48)
+    model = network(2)
+    twin = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Dropout(0), torch.nn.Linear(8, 2))
+    twin.load_state_dict({k: torch.tensor(v.array.copy()) for k, v in model.state_dict().items()})
+    sgd, norms = torch.optim.SGD(twin[3].parameters(), 0.5, momentum=0.9), []
+    for k in range(0, 48, 16):
+        sgd.zero_grad()
+        torch.nn.functional.cross_entropy(twin(torch.tensor(x[k : k + 16])), torch.tensor(y[k : k + 16])).backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(twin[3].parameters(), 0.2).item())
+        sgd.step()
+    assert max(norms) > 0.2
+    optimizer = optim.SGD(model[3].parameters(), 0.5, momentum=0.9)  # the rest is no part of the norm
+    how = {"loss": "cross_entropy", "batch_size": 16, "shuffle": False, "verbose": False}
+    fit(model, (x, y), optimizer=optimizer, epochs=1, clip_grad_norm=0.2, **how)
+    for a, b in zip(model.parameters(), twin.parameters()):
+        np.testing.assert_allclose(a.array, b.detach().numpy(), rtol=1e-4, atol=1e-6)
+    for wrong in (0, -1, math.nan, "1", True):
+        with pytest.raises((ValueError, TypeError), match="fit: clip_grad_norm must be"):
+            run(model, (x, y), clip_grad_norm=wrong)
+
+
 # ---------------------------------------------------------------- seed, modes, prediction
 
 
@@ -140,6 +165,24 @@ def test_predict_is_in_order_in_eval_mode_and_restores_modes():
     assert model.training
     assert not model[2].training
     np.testing.assert_allclose(predict(model, x, loss="cross_entropy").sum(1), 1, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- each class as often
+
+
+def test_balanced_sampler_draws_each_class_as_often():
+    labels = np.repeat([0, 1, 3], [900, 90, 10])
+    sampler = balanced_sampler(tinymed.tensor(labels), Generator(0))
+    drawn = list(sampler)
+    assert len(drawn) == 1000
+    counts = np.bincount(labels[drawn])
+    assert counts[2] == 0
+    assert abs(counts[[0, 1, 3]] - 1000 / 3).max() < 4 * math.sqrt(1000 * 2 / 9)  # four standard deviations
+    assert len(set(drawn)) > 300  # of the large class few come twice
+    assert list(balanced_sampler(labels, Generator(0))) == drawn != list(sampler)
+    for wrong, error in (([[0, 1]], ValueError), ([], ValueError), ([0.5, 1], TypeError)):
+        with pytest.raises(error, match="balanced_sampler: labels must be"):
+            balanced_sampler(wrong)
 
 
 # ---------------------------------------------------------------- stopping

@@ -101,3 +101,12 @@ def test_refused_arguments():
         M.report(P, Y, classes=("a", "b", "c"))
     with pytest.raises(ValueError, match="positive must be one of"):
         M.f1(P, Y, positive=2)
+
+
+def test_balanced_accuracy():
+    sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
+    rng = np.random.default_rng(2)
+    p, y = rng.dirichlet([1, 1, 1], 90), rng.integers(0, 3, 90)
+    assert M.balanced_accuracy(p, y) == pytest.approx(sk.balanced_accuracy_score(y, p.argmax(1)))
+    with pytest.warns(M.UndefinedMetricWarning, match="class 2 has no sample"):
+        assert np.isnan(M.balanced_accuracy(p, np.minimum(y, 1)))

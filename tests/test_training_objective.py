@@ -44,6 +44,103 @@ def test_class_weights():
         run(network(), (X, Y), lambda o, t: (o.reshape(-1) - t).abs().mean(), class_weight="balanced")
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 3.0]])
+def test_soft_labels_are_the_mix_of_hard_ones(outputs, weight):
+    """λ·ℓ(a) + (1 − λ)·ℓ(b), each class by its weight: in PyTorch, cross_entropy of probabilities."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    rng = np.random.default_rng(0)
+    scores = tinymed.tensor(rng.standard_normal((6, outputs)), requires_grad=True)
+    loss, classes = (BCE, 2) if outputs == 1 else ("cross_entropy", 3)
+    objective, mixed = Objective(loss), rng.dirichlet(np.ones(classes), 6)
+    mixed[0] = np.eye(classes)[1]  # one is hard
+    weights = None if weight is None else np.array(weight[:classes])
+
+    def ours(y):
+        target, counts = objective.target(scores, tinymed.tensor(y)), None
+        if weights is not None:
+            target, counts = objective.weighted(target, weights)
+        return objective(scores, target, counts)
+
+    found = ours(mixed[:, 1:] if outputs == 1 else mixed)
+    hard = (np.full(6, c) if outputs > 1 else np.full((6, 1), c) for c in range(classes))
+    each = [nn.functional.cross_entropy(scores, tinymed.tensor(y), reduction="none") if outputs > 1
+            else nn.functional.binary_cross_entropy_with_logits(scores, tinymed.tensor(y * 1.0), reduction="none")
+            for y in hard]  # fmt: skip
+    each = np.stack([e.detach().array.reshape(6) for e in each], 1) * (1 if weights is None else weights)
+    assert found.item() == pytest.approx((mixed * each).sum(1).mean(), rel=1e-12)
+    found.backward()
+    z = torch.tensor(scores.detach().array, requires_grad=True)
+    both = z if outputs > 1 else torch.cat([torch.zeros_like(z), z], 1)  # σ(z) is the softmax of (0, z)
+    w = None if weights is None else torch.tensor(weights)
+    (torch.nn.functional.cross_entropy(both, torch.tensor(mixed), w, reduction="sum") / 6).backward()
+    np.testing.assert_allclose(scores.grad.array, z.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_fit_with_soft_labels():
+    """As mixup makes them. The metrics go by the likelier class, "balanced" by the shares."""
+    rng = np.random.default_rng(0)
+    share = rng.beta(0.3, 0.3, (64, 1)).astype(np.float32)
+    other = rng.permutation(64)
+    x = share * X + (1 - share) * X[other]
+    rows = share * np.eye(2, dtype=np.float32)[Y] + (1 - share) * np.eye(2, dtype=np.float32)[Y[other]]
+    histories = []
+    for soft, loss, outputs in ((rows[:, 1], BCE, 1), (rows[:, 1:], BCE, 1), (rows, "cross_entropy", 2)):
+        for weight in (None, "balanced", {0: 1, 1: 3}):
+            model = network(outputs)
+            how = {"class_weight": weight, "validation": (X, Y), "metrics": ("accuracy", "auc"), "epochs": 15}
+            figures = run(model, (x, soft), loss, **how).history
+            assert figures["val_accuracy"][-1] > 0.9, (loss, weight)
+            probability = predict(model, x, loss=loss)[:, -1]
+            assert ((probability > 0.5) == (rows[:, 1] > 0.5)).mean() > 0.85
+            histories.append(figures)
+    assert histories[:3] == histories[3:6]
+    np.testing.assert_allclose(class_weights("balanced", rows), 32 / rows.sum(0), rtol=1e-6)
+    np.testing.assert_allclose(class_weights("balanced", rows[:, 1]), 32 / rows.sum(0), rtol=1e-5)
+    np.testing.assert_allclose(class_weights("balanced", np.eye(3)[[0, 0, 2]]), [0.75, 0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "outputs", "how", "message"),
+    [
+        (np.full(64, 1.2), BCE, 1, {}, r"labels of two classes must be 0 and 1, got 1\.2"),
+        (np.full((64, 2), 0.6), "cross_entropy", 2, {}, "each row must sum to 1"),
+        (np.full((64, 2), 0.5), "nll_loss", 2, {}, 'soft labels need the loss "cross_entropy"'),
+        (np.full(64, 0.5), "cross_entropy", 2, {}, "class labels must be whole numbers"),
+        (X[:, 0] ** 2, "mse", 1, {"class_weight": "balanced"}, "labels that are classes, got fractions"),
+        (Y, "mse", 1, {"class_weight": "balanced"}, "needs a loss of classes"),
+        (
+            np.stack([Y, 1 - Y], 1),
+            BCE,
+            2,
+            {"class_weight": "balanced"},
+            r"one label for each sample, got labels \(32, 2",
+        ),
+    ],
+)
+def test_labels_that_are_neither_hard_nor_soft(labels, loss, outputs, how, message):
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
+        run(network(outputs), (X, labels), loss, **how)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_of_items_that_are_drawn_anew_are_those_of_the_data():
+    class Drawn(TensorDataset):
+        labels = tinymed.tensor(Y)
+
+        def set_epoch(self, epoch):
+            pass
+
+        def __getitem__(self, k):
+            x, y = super().__getitem__(k)
+            return x, 0.9 * y.float() + 0.05
+
+    balanced = {c: 32 / n for c, n in enumerate(np.bincount(Y))}
+    soft = TensorDataset(X, (0.9 * Y + 0.05).astype(np.float32))
+    found = [run(network(), d, class_weight=w).history for d, w in ((Drawn(X, Y), "balanced"), (soft, balanced))]
+    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-5)
+
+
 def test_balanced_weights_move_the_decision():
     rng = np.random.default_rng(0)
     y = (np.arange(200) >= 180).astype(np.int64)

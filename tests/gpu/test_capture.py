@@ -13,7 +13,7 @@ import pytest
 import tinymed
 from tinymed import cuda, nn, optim
 from tinymed.kernels import cupy_graph, cupy_matmul, cupy_optim
-from tinymed.training import fit
+from tinymed.training import GradualUnfreezing, fit
 
 
 @pytest.fixture
@@ -200,10 +200,15 @@ def test_launches_for_other_states_are_others(cp):
 
 
 def fitted(capture, **how):
+    """Epochs and weights of a fit."""
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((22, 1, 6, 6)).astype(np.float32), np.arange(22) % 2
+    if how.pop("soft", False):
+        y = rng.beta(0.3, 0.3, 22).astype(np.float32)
     model = network()
     optimizer = optim.Adam(model.parameters(), lr=0.01)
+    if "unfreezing" in how:  # what is recorded holds for the layers that learnt then
+        how["callbacks"] = [GradualUnfreezing(model, optimizer, how.pop("unfreezing"))]
     if "total_steps" in how:
         how["scheduler"] = optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=how.pop("total_steps"))
     how = {"loss": "bce_with_logits", "optimizer": optimizer, "epochs": 3, "batch_size": 4, "seed": 0} | how
@@ -211,13 +216,40 @@ def fitted(capture, **how):
     return history.epochs, [p.detach().cpu().numpy() for p in model.parameters()]
 
 
-@pytest.mark.parametrize("how", [{}, {"class_weight": {0: 1, 1: 3}}, {"total_steps": 18}], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"class_weight": {0: 1, 1: 3}},
+        {"class_weight": {0: 1, 1: 3}, "soft": True},
+        {"total_steps": 18},
+        {"clip_grad_norm": 0.05},
+        {"unfreezing": 1},
+    ],
+    ids=str,
+)
 def test_fit_captured_is_fit(one_product, how):
     """Six batches of four, but for the last, which has two."""
     eager, captured = fitted(False, **how), fitted(True, **how)
     assert eager[0] == captured[0]
     for a, b in zip(eager[1], captured[1]):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_batch_of_classes_after_one_of_soft_labels(one_product):
+    """Rows that are all hard are classes: they are no numbers to be copied into a recording of rows."""
+    x = np.random.default_rng(0).standard_normal((12, 36)).astype(np.float32)
+    y = np.eye(2, dtype=np.float32)[np.arange(12) % 2]
+    y[:4] = y[:4] * 0.5 + 0.25
+    y[8:] = y[8:] * 0.8 + 0.1
+    found = []
+    for capture in (False, True):
+        tinymed.manual_seed(0)
+        model = nn.Sequential(nn.Linear(36, 2)).cuda()
+        how = {"loss": "cross_entropy", "epochs": 2, "batch_size": 4, "shuffle": False, "verbose": False}
+        history = fit(model, (x, y), optimizer=optim.SGD(model.parameters(), 0.1), capture=capture, **how)
+        found.append((history.history, [p.detach().cpu().numpy().tolist() for p in model.parameters()]))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("capture", [False, True])

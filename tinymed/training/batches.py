@@ -9,6 +9,7 @@ import numpy as np
 
 from tinymed.data import DataLoader, TensorDataset
 from tinymed.nn.module import Module
+from tinymed.random import Generator
 from tinymed.tensor import Tensor, as_tensor
 
 
@@ -66,12 +67,32 @@ class Batches:
             raise ValueError(f"{self.name}: a batch must be a pair (x, y), got {len(parts)} part(s)")
         return as_tensor(parts[0]), as_tensor(parts[1]) if self.labelled else None
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell sampler and datasets, if they draw anew in each epoch, which it is (as DistributedSampler's method)."""
+        for part in (self.loader.sampler, *inner(self.loader.dataset)):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
+
+    def generators(self) -> list[Generator]:
+        """Those of its own that the order of items is drawn from."""
+        found = (getattr(part, "generator", None) for part in (self.loader, self.loader.sampler))
+        return [g for g in found if isinstance(g, Generator)]
+
     def labels(self) -> np.ndarray:
-        """All labels, in the dataset's order."""
+        """All labels, in the dataset's order; where they are drawn anew in each epoch, as they are in the data."""
         dataset = self.loader.dataset
         if self.known:
             return dataset.tensors[1].array
+        if hasattr(dataset, "set_epoch") and hasattr(dataset, "labels"):
+            return np.asarray(dataset.labels)
         return np.array([np.asarray(dataset[k][1]) for k in range(len(dataset))])
+
+
+def inner(dataset: Any) -> Iterator[Any]:
+    """A dataset, the one that it is made of (as a Subset is), and so on."""
+    while dataset is not None:
+        yield dataset
+        dataset = getattr(dataset, "dataset", None)
 
 
 def _dataset(data: Any, name: str, labelled: bool) -> Any:

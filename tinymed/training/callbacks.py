@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from tinymed.training import weights
 
 
 class Callback(Protocol):
-    """Anything with this method; if it returns True, training stops after this epoch."""
+    """Anything with this method; if it returns True, training stops after this epoch.
+
+    What it remembers from epoch to epoch is in the checkpoint if it has state_dict() and load_state_dict(state), too.
+    """
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> bool | None: ...
 
@@ -45,6 +48,12 @@ class Best:
             return True
         return False
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.value, self.epoch = state_dict["value"], state_dict["epoch"]
+
 
 class EarlyStopping:
     """Stop once `monitor` has not improved by more than min_delta for `patience` epochs; epoch 1 starts afresh."""
@@ -63,6 +72,13 @@ class EarlyStopping:
             self.best.value, self.waited = math.nan, 0
         self.waited = 0 if self.best.improved(epoch, logs) else self.waited + 1
         return self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best.state_dict(), "waited": self.waited}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.best.load_state_dict(state_dict["best"])
+        self.waited = state_dict["waited"]
 
     def __repr__(self) -> str:
         return f"EarlyStopping(patience={self.patience}, monitor={self.monitor!r})"
@@ -98,6 +114,13 @@ class BestModel:
         if self.state:
             with no_grad():
                 self.model.load_state_dict(self.state)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best.state_dict(), "state": self.state}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.best.load_state_dict(state_dict["best"])
+        self.state = dict(state_dict["state"])
 
     def __repr__(self) -> str:
         return f"BestModel(monitor={self.monitor!r}, best={self.best.value:.4g} at epoch {self.best.epoch})"

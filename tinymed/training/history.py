@@ -29,6 +29,12 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "epochs": self.epochs, "note": self.note}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.history, self.epochs, self.note = (state_dict[name] for name in ("history", "epochs", "note"))
+
     def plot(self, ax: Any = None) -> Any:
         """Losses, and beside them the metrics, over the epochs; returns the matplotlib axes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,16 @@ from tinymed.data.sampler import count
 from tinymed.nn.module import Module
 from tinymed.optim import Optimizer
 from tinymed.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from tinymed.optim.optimizer import positive
 from tinymed.random import default_generator
 from tinymed.training.batches import Batches
 from tinymed.training.callbacks import BestModel, Callback, EarlyStopping
+from tinymed.training.checkpoint import Checkpoint
 from tinymed.training.history import History
 from tinymed.training.objective import Objective, class_weights
 from tinymed.training.progress import Silent, progress
 from tinymed.training.step import CapturedStep, Step
+from tinymed.training.transfer import hold_statistics
 
 
 def fit(
@@ -43,6 +47,8 @@ def fit(
     shuffle: bool = True,
     verbose: Any = "auto",
     capture: bool = False,
+    clip_grad_norm: float | None = None,
+    checkpoint: str | Path | None = None,
 ) -> History:
     """Train the model; the figures of each epoch come back.
 
@@ -58,19 +64,30 @@ def fit(
     verbose            False: silent; 2: a line an epoch; else a bar where the output is a terminal
     capture            on a GPU: record a step as CUDA graphs and replay them, for every batch of the first one's shape;
                        many times as fast where layers are small. The model must not look at its numbers in forward
+    clip_grad_norm     before each step, scale all gradients together to a norm of no more than this
+    checkpoint         a file that holds all that is needed to go on, written at the start and after every epoch, whole
+                       or not at all. Called so again, fit goes on after the last finished epoch, and ends with the
+                       weights and figures of a run that nothing cut short, bit for bit; a run that has finished gives
+                       them at once. With more epochs than before it goes on, unless a callback has ended the run
 
     The figures of training are taken as it goes, while the weights still change; those of validation
-    (val_...) after the epoch. Ctrl-C ends training cleanly; the history's note tells.
+    (val_...) after the epoch. Ctrl-C ends training cleanly; the history's note tells. Labels may be soft, as mixup
+    makes them: class 1's share of two, or rows of probabilities; metrics then go by the likelier class. Normalisation
+    layers that are frozen keep their running statistics. A dataset with set_epoch(epoch) is told each epoch, from 1.
 
     Raises FloatingPointError as soon as the loss is NaN or infinite; the weights are then those before the step
-    that broke them. Raises ValueError or TypeError for data that cannot be meant.
+    that broke them. Raises ValueError or TypeError for data that cannot be meant, CheckpointError for a checkpoint of
+    another run.
     """
     count("epochs", epochs)
     objective = Objective(loss)
     functions = objective.metrics(metrics)
-    _check_optimizer(model, optimizer)
+    _check_optimizer(model, optimizer, scheduler)
+    if clip_grad_norm is not None:
+        positive("fit: clip_grad_norm", clip_grad_norm)
     batches = Batches(model, train, batch_size, shuffle, "train")
     held_out = None if validation is None else Batches(model, validation, batch_size, False, "validation")
+    batches.set_epoch(1)
     weights = None if class_weight is None else class_weights(class_weight, batches.labels())
     if isinstance(early_stopping, int):
         early_stopping = EarlyStopping(early_stopping, "val_loss" if held_out else "loss")
@@ -84,11 +101,22 @@ def fit(
         )
     if capture and batches.device == "cpu":
         raise ValueError('fit: capture=True records what a GPU does, but the model is on the CPU; use model.to("cuda")')
-    history = History()
-    step = (CapturedStep if capture else Step)(model, objective, optimizer, weights, by_batch)
+    history, saved = History(), None
+    if checkpoint is not None:
+        generators = [default_generator, *batches.generators(), *(held_out.generators() if held_out else [])]
+        parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "callbacks": called}
+        arguments = {"loss": loss, "metrics": functions, "class_weight": weights, "clip_grad_norm": clip_grad_norm}
+        arguments |= {"seed": seed, "train": batches, "validation": held_out}
+        saved = Checkpoint(checkpoint, {**parts, "history": history, "random": generators}, arguments)
     with _modes_kept(model), _seeded(seed), progress(verbose, epochs, len(batches)) as shown:
+        if saved is not None:
+            saved.resume(epochs)
+            if history.epochs:
+                shown.resume(len(history))
+        step = (CapturedStep if capture else Step)(model, objective, optimizer, weights, by_batch, clip_grad_norm)
         try:
-            for epoch in range(1, epochs + 1):
+            while len(history) < epochs and not history.note:
+                epoch = len(history) + 1
                 logs = _train(step, batches, functions, epoch, shown)
                 if held_out is not None:
                     figures = _figures(model, held_out, objective, functions)
@@ -104,9 +132,12 @@ def fit(
                 stopped = [c for c in called if c.on_epoch_end(epoch, logs) is True]
                 if stopped:
                     history.note = f"stopped after epoch {epoch} by {stopped[0]!r}"
-                    break
+                if saved is not None:
+                    saved.save()
         except KeyboardInterrupt:
-            history.note = f"interrupted in epoch {epoch}; the figures are of the {len(history)} finished before"
+            history.note = (
+                f"interrupted in epoch {len(history) + 1}; the figures are of the {len(history)} finished before"
+            )
     if best is not None:
         best.restore()
     return history
@@ -149,6 +180,9 @@ def predict(model: Module, data: Any, *, loss: Any = None, batch_size: int = 256
 
 def _train(step: Step, batches: Batches, functions: dict[str, Callable], epoch: int, shown: Silent) -> dict[str, float]:
     step.model.train()
+    hold_statistics(step.model)
+    step.begin()
+    batches.set_epoch(epoch)
     tally = _Tally(step.objective, functions)
     with np.errstate(over="ignore", invalid="ignore"):  # what matters of it is refused, in words
         for number, (x, y) in enumerate(batches, 1):
@@ -229,9 +263,19 @@ def _seeded(seed: int | None) -> Iterator[None]:
         default_generator.set_state(before)
 
 
-def _check_optimizer(model: Module, optimizer: Any) -> None:
+def _check_optimizer(model: Module, optimizer: Any, scheduler: Any) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of tinymed.optim, such as Adam(model.parameters()), got {optimizer!r}")
     own = {id(p) for p in model.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+    moved = [p for group in optimizer.param_groups for p in group["params"] if id(p) in own]
+    if not moved:
         raise ValueError("the optimizer has none of this model's parameters; make it anew after the model")
+    if not any(p.requires_grad for p in moved):
+        raise ValueError(
+            "all of the model's parameters that the optimizer has are frozen; unfreeze a layer, the last one"
+        )
+    known, groups = len(getattr(scheduler, "base_lrs", optimizer.param_groups)), len(optimizer.param_groups)
+    if known != groups:
+        raise ValueError(
+            f"the scheduler knows of {known} groups of parameters, the optimizer has {groups}; make the scheduler last"
+        )

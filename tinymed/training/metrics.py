@@ -23,8 +23,17 @@ class UndefinedMetricWarning(UserWarning):
 
 def accuracy(probabilities: Any, labels: Any, threshold: float = 0.5) -> float:
     """The share of samples whose class is predicted rightly."""
-    p, y = _read("accuracy", probabilities, labels)
-    return float((_predicted(p, threshold, 1) == y).mean())
+    p, y = read("accuracy", probabilities, labels)
+    return float((predicted(p, threshold, 1) == y).mean())
+
+
+def balanced_accuracy(probabilities: Any, labels: Any, threshold: float = 0.5) -> float:
+    """The mean over the classes of the share of each that is predicted rightly: 1/C for saying always the same."""
+    p, y = read("balanced_accuracy", probabilities, labels)
+    matrix = _confusion(p, y, threshold, 1)
+    if (absent := np.flatnonzero(matrix.sum(1) == 0)).size:
+        return _undefined("balanced_accuracy", f"class {absent[0]} has no sample among {len(y)}")
+    return float((matrix.diagonal() / matrix.sum(1)).mean())
 
 
 def majority_share(labels: Any) -> float:
@@ -39,7 +48,7 @@ def confusion_matrix(
     probabilities: Any, labels: Any, threshold: float = 0.5, positive: int | None = None
 ) -> np.ndarray:
     """(C,C) counts: the row is the true class, the column the predicted one."""
-    p, y = _read("confusion_matrix", probabilities, labels)
+    p, y = read("confusion_matrix", probabilities, labels)
     return _confusion(p, y, threshold, _looked_for("confusion_matrix", p, positive))
 
 
@@ -63,7 +72,7 @@ def precision(probabilities: Any, labels: Any, threshold: float = 0.5, positive:
 
 def f1(probabilities: Any, labels: Any, threshold: float = 0.5, positive: int | None = None) -> float:
     """2TP / (2TP + FP + FN); with more than two classes and none named, the mean over the classes (macro F1)."""
-    p, y = _read("f1", probabilities, labels)
+    p, y = read("f1", probabilities, labels)
     if p.shape[1] > 2 and positive is None:
         return float(np.mean([f1(p, y, threshold, k) for k in range(p.shape[1])]))
     tp, fn, fp, _ = _counts("f1", p, y, threshold, positive)
@@ -76,7 +85,7 @@ def auc(probabilities: Any, labels: Any) -> float:
     It is the same whichever of two classes is the positive one. With more, it is the mean over the classes of
     each against the rest. NaN, with an UndefinedMetricWarning, where a class has no sample or all.
     """
-    p, y = _read("auc", probabilities, labels)
+    p, y = read("auc", probabilities, labels)
     missing = np.setdiff1d(np.arange(p.shape[1]), y)
     if missing.size:
         return _undefined("auc", f"class {missing[0]} has no sample among {len(y)}")
@@ -94,7 +103,7 @@ def roc_curve(
 
     Raises ValueError where the samples are all of one side.
     """
-    p, y = _read("roc_curve", probabilities, labels)
+    p, y = read("roc_curve", probabilities, labels)
     k = _looked_for("roc_curve", p, positive)
     if len(np.unique(y == k)) < 2:
         raise ValueError(f"roc_curve: of {len(y)} samples all or none are of class {k}; it needs both")
@@ -103,7 +112,7 @@ def roc_curve(
     return curve(y == k, p[:, k])
 
 
-METRICS = {f.__name__: f for f in (accuracy, auc, sensitivity, specificity, precision, f1)}
+METRICS = {f.__name__: f for f in (accuracy, balanced_accuracy, auc, sensitivity, specificity, precision, f1)}
 
 
 def report(
@@ -119,7 +128,7 @@ def report(
     f1, confusion_matrix. With more than two classes and no positive one, positive is None and sensitivity,
     specificity and precision are {class: value}.
     """
-    p, y = _read("report", probabilities, labels)
+    p, y = read("report", probabilities, labels)
     C = p.shape[1]
     names = tuple(classes) if classes is not None else tuple(str(k) for k in range(C))
     if len(names) != C:
@@ -154,7 +163,7 @@ def _array(values: Any) -> np.ndarray:
     return values.detach().array if isinstance(values, Tensor) else np.asarray(values)
 
 
-def _read(name: str, probabilities: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+def read(name: str, probabilities: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities as (N,C) with C ≥ 2, labels as (N,)."""
     p, y = _array(probabilities), _array(labels)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
@@ -193,7 +202,8 @@ def _looked_for(name: str, p: np.ndarray, positive: int | None) -> int:
     return int(positive)
 
 
-def _predicted(p: np.ndarray, threshold: float, positive: int) -> np.ndarray:
+def predicted(p: np.ndarray, threshold: float, positive: int) -> np.ndarray:
+    """(N,) the classes that are said, of probabilities (N,C)."""
     if p.shape[1] > 2:
         return p.argmax(1)
     return np.where(p[:, positive] > threshold, positive, 1 - positive)
@@ -201,16 +211,16 @@ def _predicted(p: np.ndarray, threshold: float, positive: int) -> np.ndarray:
 
 def _confusion(p: np.ndarray, y: np.ndarray, threshold: float, positive: int) -> np.ndarray:
     C = p.shape[1]
-    return np.bincount(y * C + _predicted(p, threshold, positive), minlength=C * C).reshape(C, C)
+    return np.bincount(y * C + predicted(p, threshold, positive), minlength=C * C).reshape(C, C)
 
 
 def _counts(
     name: str, probabilities: Any, labels: Any, threshold: float, positive: int | None
 ) -> tuple[int, int, int, int]:
     """(TP, FN, FP, TN) of the positive class against the rest."""
-    p, y = _read(name, probabilities, labels)
+    p, y = read(name, probabilities, labels)
     k = _looked_for(name, p, positive)
-    called, true = _predicted(p, threshold, k) == k, y == k
+    called, true = predicted(p, threshold, k) == k, y == k
     return tuple(int(n.sum()) for n in (called & true, ~called & true, called & ~true, ~called & ~true))  # type: ignore[return-value]
 
 

@@ -89,8 +89,6 @@ class Objective:
 
     def _each(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of every sample."""
-        if self.output == "anything":
-            raise ValueError("class_weight needs a loss of tinymed's: one of your own must weigh its samples itself")
         if isinstance(self.loss, nn.Module):
             loss: Any = copy.copy(self.loss)
             loss.reduction = "none"
@@ -134,14 +132,40 @@ class Objective:
         if y.shape == output.shape and y.ndim == 2:
             if not np.allclose(y.array.sum(1), 1) or (y.array < 0).any():
                 raise ValueError("labels (N,C) must be one-hot or probabilities: each row must sum to 1")
-            hard = ((y.array == 0) | (y.array == 1)).all()
-            return Tensor(y.array.argmax(1)) if hard else y.to(output.dtype)
+            if ((y.array == 0) | (y.array == 1)).all():
+                return Tensor(y.array.argmax(1))
+            if self.output == "log-probabilities":
+                raise ValueError('soft labels need the loss "cross_entropy", and a model without its log-softmax')
+            return y.to(output.dtype)
         if y.dtype.kind == "f":
             raise TypeError(
                 f"class labels must be whole numbers 0…{output.shape[1] - 1}, got {y.dtype} of shape {y.shape}; "
                 "use y.astype(np.int64)"
             )
         return y.long() if y.dtype.kind == "b" else y
+
+    def weighted(self, target: Tensor, weights: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Targets, and what each sample counts, (N,): class c counts weights[c], (C,).
+
+        A soft label t counts s = Σ_c t_c·w_c and leans to the heavier class, t'_c = t_c·w_c / s, for then its loss,
+        linear in t, is Σ_c t_c·w_c·ℓ_c: that of a mix of two samples is the mix of theirs.
+        """
+        t = target.array
+        if not (self.two_classes or self.several_classes):
+            raise ValueError(
+                "class_weight needs a loss of classes of tinymed's; any other must weigh its samples itself"
+            )
+        if t.dtype.kind != "f":
+            return target, Tensor(weights[t.reshape(len(t))])
+        if self.two_classes and t.size != len(t):
+            raise ValueError(f"class_weight needs one label for each sample, got labels {t.shape}")
+        shares = np.stack([1 - t.reshape(-1), t.reshape(-1)], 1) if self.two_classes else t  # (N,C)
+        weights = np.pad(weights, (0, shares.shape[1] - len(weights)))  # classes after the last that there is
+        counted = shares * weights
+        total = counted.sum(1, keepdims=True)
+        leaning = np.divide(counted, total, out=shares.astype(counted.dtype), where=total > 0)
+        soft = leaning[:, 1].reshape(t.shape) if self.two_classes else leaning
+        return Tensor(soft.astype(t.dtype)), Tensor(total[:, 0])
 
     # ---------------------------------------------------------------- what metrics want
 
@@ -184,19 +208,24 @@ def class_weights(wanted: Any, labels: np.ndarray) -> np.ndarray:
     """The weight of each class, (C,), by number.
 
     "balanced" weighs class c by N / (C · N_c), so that every class counts the same in all; else {class: weight}.
+    Labels may be soft, a share of class 1 (N,) or shares (N,C): N_c is then the sum of class c's shares.
     """
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
-        raise ValueError("class_weight needs labels that are classes, got fractions")
-    if labels.ndim == 2:
-        labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(1)
-    if labels.ndim != 1 or labels.min() < 0:
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.ndim not in (1, 2) or labels.min() < 0:
         raise ValueError(f"class_weight needs class labels (N,) of 0 and more, got {labels.shape}")
-    counts = np.bincount(labels.astype(np.int64))
+    if labels.ndim == 2:
+        counts = labels.sum(0)
+    elif labels.dtype.kind != "f" or np.array_equal(labels, np.floor(labels)):
+        counts = np.bincount(labels.astype(np.int64))
+    elif labels.max() <= 1:
+        counts = np.array([(1 - labels).sum(), labels.sum()])
+    else:
+        raise ValueError("class_weight needs labels that are classes, got fractions")
     if isinstance(wanted, str):
         if wanted != "balanced":
             raise ValueError(f'class_weight is "balanced" or a dictionary, got {wanted!r}')
         present = counts > 0
-        return np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
+        return np.divide(len(labels) / present.sum(), counts, out=np.zeros(len(counts)), where=present)
     if not isinstance(wanted, Mapping):
         raise TypeError(f'class_weight is "balanced" or a dictionary {{class: weight}}, got {wanted!r}')
     if missing := [int(c) for c in np.flatnonzero(counts) if c not in wanted]:

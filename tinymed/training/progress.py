@@ -19,6 +19,9 @@ class Silent:
     def __exit__(self, *exc: object) -> None:
         pass
 
+    def resume(self, epoch: int) -> None:
+        """Training goes on after this epoch."""
+
     def batch(self, epoch: int, loss: float) -> None:
         """A batch of this epoch is done."""
 
@@ -31,6 +34,9 @@ class Lines(Silent):
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.since = epochs, time.perf_counter()
+
+    def resume(self, epoch: int) -> None:
+        print(f"Epochs 1 to {epoch} of {self.epochs} were done before", flush=True)
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         print(self.line(epoch, logs), flush=True)
@@ -52,6 +58,7 @@ class Bar(Lines):
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("batches, left"), TimeRemainingColumn())
         self.bar = Progress(TextColumn("{task.description}"), *columns, transient=True)
         self.task = self.bar.add_task(f"Epoch 1/{epochs}", total=epochs * batches)
+        self.batches = batches
 
     def __enter__(self) -> Any:
         self.bar.start()
@@ -59,6 +66,10 @@ class Bar(Lines):
 
     def __exit__(self, *exc: object) -> None:
         self.bar.stop()
+
+    def resume(self, epoch: int) -> None:
+        super().resume(epoch)
+        self.bar.update(self.task, completed=epoch * self.batches)
 
     def batch(self, epoch: int, loss: float) -> None:
         self.bar.update(self.task, advance=1, description=f"Epoch {epoch}/{self.epochs} · loss {loss:.4g}")

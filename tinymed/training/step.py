@@ -9,6 +9,7 @@ import numpy as np
 from tinymed import cuda
 from tinymed.autograd import no_grad
 from tinymed.nn.module import Module
+from tinymed.nn.utils import clip_grad_norm_
 from tinymed.optim import Optimizer
 from tinymed.optim.lr_scheduler import OneCycleLR
 from tinymed.tensor import Tensor
@@ -25,11 +26,15 @@ class Step:
         optimizer: Optimizer,
         weights: np.ndarray | None,
         scheduler: OneCycleLR | None,
+        clip_grad_norm: float | None,
     ) -> None:
         self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.weights, self.scheduler = weights, scheduler
+        self.weights, self.scheduler, self.clip_grad_norm = weights, scheduler, clip_grad_norm
         self.held = [*model.parameters(), *model.buffers()]
         self.before = [t.array.copy() for t in self.held]
+
+    def begin(self) -> None:
+        """An epoch begins: layers may have been frozen, or thawed."""
 
     def __call__(self, x: Tensor, y: Tensor, where: str) -> tuple[float, np.ndarray, np.ndarray]:
         """The loss, the outputs and the labels of a batch, after one step down its gradient."""
@@ -43,13 +48,12 @@ class Step:
 
     def wanted(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None, np.ndarray]:
         """What the output should be, what each sample counts, and the labels."""
-        target = self.objective.target(output, y)
-        labels = self.objective.labels(target.cpu().array)
-        target = target.to(output.device)
-        if self.weights is None:
-            return target, None, labels
-        weight = Tensor(self.weights[labels.reshape(len(labels))].astype(output.dtype))
-        return target, weight.to(output.device), labels
+        target = self.objective.target(output, y).cpu()
+        labels, weight = self.objective.labels(target.array), None
+        if self.weights is not None:
+            target, weight = self.objective.weighted(target, self.weights)
+            weight = weight.to(output.dtype).to(output.device)
+        return target.to(output.device), weight, labels
 
     def gradients(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         """The loss, its gradient left in every parameter."""
@@ -61,6 +65,9 @@ class Step:
     def advance(self) -> None:
         for copy, t in zip(self.before, self.held):
             np.copyto(copy, t.array)
+        if self.clip_grad_norm is not None:  # of what the optimiser moves: other gradients are never cleared
+            groups = self.optimizer.param_groups
+            clip_grad_norm_([p for group in groups for p in group["params"]], self.clip_grad_norm)
         self.optimizer.step()
 
     def checked(self, loss: Tensor, where: str) -> float:
@@ -89,10 +96,18 @@ class CapturedStep(Step):
     """The same as two CUDA graphs, the gradients and the update: between them the loss is looked at.
 
     The first batch is computed as ever, then both are recorded. Later batches of its shape are copied to its place;
-    one of another shape, as an epoch's last may be, is computed as ever too.
+    one of another shape, as an epoch's last may be, is computed as ever too. Where layers were frozen or thawed, it is
+    recorded anew.
     """
 
     inputs: tuple[Tensor, ...] = ()
+    modes: tuple[list[bool], list[bool]] = [], []
+
+    def begin(self) -> None:
+        before, parameters = self.modes, self.model.parameters()
+        self.modes = [p.requires_grad for p in parameters], [module.training for module in self.model.modules()]
+        if self.modes != before:
+            self.inputs = ()
 
     def __call__(self, x: Tensor, y: Tensor, where: str) -> tuple[float, np.ndarray, np.ndarray]:
         if not self.inputs:
@@ -102,6 +117,8 @@ class CapturedStep(Step):
         if x.shape != self.inputs[0].shape:
             return super().__call__(x, y, where)
         target, weight, labels = self.wanted(self.output, y)
+        if (target.shape, target.dtype) != (self.inputs[1].shape, self.inputs[1].dtype):  # classes after soft labels
+            return super().__call__(x, y, where)
         for place, new in zip(self.inputs, (x, target, weight)):
             if new is not None:
                 place.copy_(new)

@@ -47,7 +47,7 @@ def save(
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             raise TypeError(
                 f"save_weights: {name!r} holds {array.dtype}, which the format does not know; it keeps "
-                "arrays by their names (an optimiser's state_dict() holds more: keep it with pickle)"
+                "arrays by their names (of a whole run, optimiser and all: fit(..., checkpoint=path))"
             )
     about = {key: value for key, value in (metadata or {}).items() if key != CHECKSUM}
     about[CHECKSUM] = _checksum(arrays, about)
@@ -62,15 +62,16 @@ def load(path: str | Path, *more: Any) -> dict[str, np.ndarray]:
     """
     if more or isinstance(path, Module):
         raise TypeError("load_weights takes the path alone: model.load_state_dict(load_weights(path))")
-    return _read(Path(path))[0]
+    return read(Path(path))[0]
 
 
 def load_metadata(path: str | Path) -> dict[str, str]:
     """The strings that were saved along with the arrays. Raises CheckpointError as `load`."""
-    return _read(Path(path))[1]
+    return read(Path(path))[1]
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the strings of a file. Raises CheckpointError as `load`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
