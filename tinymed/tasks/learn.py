@@ -1,0 +1,165 @@
+"""Learning: from a config to a trained run. What is fitted is fitted to the training part alone."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinymed
+from tinymed import nn
+from tinymed.data import DataLoader, TensorDataset
+from tinymed.data.sampler import balanced_sampler
+from tinymed.evaluation import choose_threshold
+from tinymed.optim import Adam, AdamW, Optimizer
+from tinymed.optim.lr_scheduler import CosineAnnealingLR
+from tinymed.tasks.augment import augmented
+from tinymed.tasks.config import Config
+from tinymed.tasks.registry import task_called
+from tinymed.tasks.run import Run, build, loss_for
+from tinymed.tasks.run import load as load_run
+from tinymed.tasks.task import Parts, Samples
+from tinymed.training import History, fit
+from tinymed.training.models import keras_weights_
+from tinymed.training.transfer import freeze, layerwise_groups, transfer
+
+
+def train(
+    given: Mapping[str, Any] | Config,
+    data_home: str | Path | None = None,
+    *,
+    parts: Parts | None = None,
+    checkpoint: str | Path | None = None,
+    verbose: Any = "auto",
+) -> tuple[Run, Parts]:
+    """Train what is asked for: the run, not yet judged, and the parts of its data.
+
+    given       keys of a Config; those that are not given are the recipe's of task and model
+    parts       the data, where they have been read already
+    checkpoint  see `fit`: the same call goes on where it was interrupted
+
+    Raises ValueError for keys and data that cannot be meant, DataNotFoundError for data that are not here.
+    """
+    config = given if isinstance(given, Config) else settled(given)
+    task = task_called(config.task)
+    data = task.of(config)
+    parts = task.parts(config, None if data_home is None else Path(data_home)) if parts is None else parts
+    chosen = data.choose(config, parts.train) if data.choose else config
+    began = time.perf_counter()
+    prepared, model, history = learnt(
+        chosen, parts.train, parts.validation, parts.classes, parts.columns, checkpoint=checkpoint, verbose=verbose
+    )
+    positive = task.looked_for(parts.classes, config.positive) if parts.classes else 0
+    shape = prepared(parts.train.take(np.arange(1)).x).shape[1:]
+    run = Run(
+        config, chosen, shape, parts.classes, parts.columns, parts.layout, prepared, model, positive,
+        counts={"train": len(parts.train), "validation": len(parts.validation or ()), "test": len(parts.test)},
+        about={
+            "source": parts.source, "licence": parts.licence, "citation": parts.citation, "unit": parts.unit,
+            "tinymed": tinymed.__version__, "numpy": np.__version__, "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(), "seconds": round(time.perf_counter() - began, 1),
+            "note": history.note,
+        },
+        typical=_typical(parts.train.x),
+        history={"epoch": list(map(float, history.epochs)), **history.history},
+    )  # fmt: skip
+    run.threshold = _threshold(run, parts)
+    return run, parts
+
+
+def learnt(
+    config: Config,
+    train: Samples,
+    watched: Samples | None,
+    classes: tuple[str, ...],
+    columns: tuple[str, ...] = (),
+    **how: Any,
+) -> tuple[Any, nn.Module, History]:
+    """What was fitted to the training part, the model trained on it, and its history; `how` goes to `fit`."""
+    prepared = task_called(config.task).of(config).prepare(config).fit(train.x, train.y, columns or None)
+    dataset = _tensors(prepared, train)
+    tinymed.manual_seed(config.seed)
+    model = build(config, dataset.tensors[0].shape[1:], classes, prepared)
+    if config.init == "keras":
+        model.apply(keras_weights_)
+    _begin_elsewhere(model, config)
+    optimizer = _optimizer(model, config)
+    history = fit(
+        model,
+        _drawn(dataset, train.y, classes, config),
+        loss=loss_for(classes),
+        optimizer=optimizer,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        validation=None if watched is None else _tensors(prepared, watched),
+        class_weight=config.class_weight or None,
+        clip_grad_norm=config.clip or None,
+        scheduler=CosineAnnealingLR(optimizer, config.epochs) if config.schedule == "cosine" else None,
+        early_stopping=config.patience or None,
+        keep_best="val_loss" if config.patience or config.keep == "best" else None,
+        seed=config.seed,
+        **how,
+    )
+    return prepared, model, history
+
+
+def settled(given: Mapping[str, Any]) -> Config:
+    """The whole Config of what was given: the recipe of its task and model, and over it what was given."""
+    given = dict(given)
+    return task_called(given.pop("task", "")).settle(given)
+
+
+def _tensors(prepared: Any, side: Samples) -> TensorDataset:
+    y = side.y if side.y.dtype.kind == "i" else side.y.astype(np.float32)[:, None]
+    return TensorDataset(prepared(side.x), y)
+
+
+def _drawn(dataset: TensorDataset, y: np.ndarray, classes: tuple[str, ...], config: Config) -> Any:
+    """The training part as it is learnt from: changed, mixed and drawn as the config says."""
+    changed = augmented(dataset, config, len(classes))
+    if not config.sampling:
+        return changed
+    return DataLoader(changed, config.batch_size, sampler=balanced_sampler(y))
+
+
+def _begin_elsewhere(model: nn.Module, config: Config) -> None:
+    """Take over weights of another run, and freeze what is not to learn."""
+    if config.start:
+        transfer(model, load_run(config.start).model.state_dict())
+    layers = dict(model.named_children())
+    names = list(layers)[:-1] if config.freeze == "features" else config.freeze.split(",") if config.freeze else []
+    for name in names:
+        freeze(model.get_submodule(name))
+
+
+def _optimizer(model: nn.Module, config: Config) -> Optimizer:
+    params = (
+        layerwise_groups(model, config.lr, config.layer_decay) if config.layer_decay < 1 else list(model.parameters())
+    )
+    eps = 1e-7 if config.init == "keras" else 1e-8  # as Keras and PyTorch have it
+    if config.weight_decay:
+        return AdamW(params, lr=config.lr, eps=eps, weight_decay=config.weight_decay)
+    return Adam(params, lr=config.lr, eps=eps)
+
+
+def _typical(x: Any) -> list[list[float]] | None:
+    """Medians and quartile ranges, (2,F), of a table's columns, to see what is unusual in a row; None of others."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2:
+        return None
+    low, middle, high = np.nanpercentile(x, [25, 50, 75], axis=0)
+    return [middle.tolist(), (high - low).tolist()]
+
+
+def _threshold(run: Run, parts: Parts) -> float:
+    """The number that the config gives, or what its rule chooses on the validation part."""
+    try:
+        return float(run.config.threshold)
+    except ValueError:
+        watched = parts.validation
+        assert watched is not None  # a rule has something kept back to choose by
+        return choose_threshold(run.predict(watched.x), watched.y, run.positive, run.config.threshold)
