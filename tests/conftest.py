@@ -127,12 +127,14 @@ def loss(request):
 def few_pictures(tmp_path_factory):
     """No network, no data of this machine, and few pictures."""
     import tinymed.data
+    from tinymed.tasks import breast_ultrasound
 
     whole = tinymed.data.make_breast_phantoms
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYMED_OFFLINE", "1")
         patch.setenv("TINYMED_DATA", str(tmp_path_factory.mktemp("nothing")))
-        patch.setattr(tinymed.data, "make_breast_phantoms", lambda n, seed: whole(n // 16, seed))
+        for home in (tinymed.data, breast_ultrasound):
+            patch.setattr(home, "make_breast_phantoms", lambda n, seed: whole(n // 8, seed))
         yield
 
 
@@ -144,9 +146,10 @@ def runs(few_pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     rows = [f"{k},{'MB'[k % 2]},{k / 10},{7 * k % 5}\n" for k in range(40)]
     (folder / "table.csv").write_text("id,diagnosis,a,b\n" + "".join(rows))
-    table = ["--data", folder / "table.csv", "--test", folder / "table.csv", "--out", folder / "table"]
-    for arguments in (["--data", "phantoms", "--out", folder / "pictures"], table):
-        main(["train", "--epochs", "1", *map(str, arguments)])
+    table = ["--task", "breast-cytology", "--data", folder / "table.csv", "--test", folder / "table.csv"]
+    pictures = ["--task", "breast-ultrasound", "--data", "generated"]
+    for name, arguments in {"pictures": pictures, "table": table}.items():
+        main(["train", "--epochs", "1", "--out", str(folder / name), *map(str, arguments)])
     return folder
 
 

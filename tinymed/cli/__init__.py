@@ -14,9 +14,10 @@ from tinymed.cli.bench import bench
 from tinymed.cli.data import data
 from tinymed.cli.demo import demo
 from tinymed.cli.doctor import doctor
-from tinymed.cli.runs import evaluate, predict, train
+from tinymed.cli.runs import evaluate, predict, runs
 from tinymed.cli.site import site
 from tinymed.cli.step import step
+from tinymed.cli.train import train
 from tinymed.cli.tutorials import tutorials
 from tinymed.cli.warmup import warmup
 
@@ -29,9 +30,10 @@ def cli() -> None:
     \b
     tinymed demo                                   the article's examples and its network, on real data
     tinymed step conv                              walk a formula forwards and backwards, number by number
-    tinymed train --data breastmnist --out runs/a  train the article's network
-    tinymed evaluate runs/a                        measure it on the test images
-    tinymed predict --run runs/a scan.png          what it says of a picture, or of the rows of a table
+    tinymed train --task ecg --out runs/ecg        train on one of the article's tasks; --help lists them
+    tinymed evaluate runs/ecg                      judge it on the test part, and write the report
+    tinymed predict --run runs/breast scan.png     what a run says of a picture, table, signal or text
+    tinymed runs                                   list the runs, compare two
     tinymed tutorials list                         the lessons, and tinymed tutorials step 1 to walk one
     tinymed site build -o site                     the course as a site that needs no network
     tinymed data list                              the data sets, and which of them are here
@@ -45,7 +47,7 @@ def cli() -> None:
         tinymed.get_backend()  # refuses an unknown one before anything is printed; loads it, so not without need
 
 
-for command in (demo, step, tutorials, site, train, evaluate, predict, data, bench, warmup, doctor):
+for command in (demo, step, tutorials, site, train, evaluate, predict, runs, data, bench, warmup, doctor):
     cli.add_command(command)
 
 

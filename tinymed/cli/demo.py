@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import click
 
 from tinymed.cli.data import FOLDER, HOME
+from tinymed.tasks.judge import DISCLAIMER
+from tinymed.tasks.run import as_json
 
 LOSS = "binary_cross_entropy_with_logits"
-DISCLAIMER = "tinymed is for teaching. It is not a clinical device, and none of this is a diagnosis."
 
 
 @click.command(short_help="The article's examples and its network.")
@@ -136,21 +136,6 @@ def judge(model: Any, test: Any, positive: int = 0) -> tuple[dict, Any]:
     with warnings.catch_warnings():  # a figure that is undefined is shown as nan
         warnings.simplefilter("ignore", metrics.UndefinedMetricWarning)
         return metrics.report(probabilities, labels, positive=positive, classes=test.classes), probabilities
-
-
-def as_json(about: dict) -> str:
-    """JSON, which knows no NaN and no arrays: null and lists."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(v) for key, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
-        if hasattr(value, "tolist"):
-            return plain(value.tolist())
-        return None if isinstance(value, float) and value != value else value
-
-    return json.dumps(plain(about), indent=2) + "\n"
 
 
 def print_figures(figures: dict) -> None:

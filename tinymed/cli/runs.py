@@ -1,201 +1,159 @@
-"""tinymed train, evaluate, predict: a run is a folder of weights (model.safetensors) and their meaning (run.json)."""
+"""tinymed evaluate, predict, runs, mine: what can be asked of runs that `tinymed train` has written."""
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tinymed.cli.data import FILE, FOLDER, HOME
-from tinymed.cli.demo import DISCLAIMER, LOSS, as_json, heed, judge, print_figures
-from tinymed.cli.inputs import NAMED, layout_of, positive_class, read_picture, splits, test_split, told
+from tinymed.cli.data import HOME
+from tinymed.cli.train import print_figures
 
-WRITTEN = {"data": str, "test": str, "seed": int, "init": str, "input_shape": list, "classes": list, "positive": int}
+RUN: Any = click.Path(path_type=Path)
+ANY: Any = click.Path(path_type=Path, exists=True)
 
 
-@click.command(short_help="Train a network, and write it to a folder: a run.")
-@click.option("--data", default="breastmnist", show_default=True, help=f"{', '.join(NAMED)}, or a CSV file.")
-@click.option("--test", type=FILE, help="The CSV file to judge by, where --data is one.")
-@click.option("--label", help="The CSV's column of classes [diagnosis].")
-@click.option("--image-shape", metavar="HxW", help="The CSV's columns are pixels of such a picture, as 28x28.")
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Passes over the data.")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Samples a step.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
-@click.option(
-    "--init", type=click.Choice(["keras", "torch"]), default="keras", show_default=True, help="Whose initial weights."
-)
-@click.option("--class-weight", type=click.Choice(["balanced"]), help="Count rare classes more.")
-@click.option(
-    "--patience",
-    type=click.IntRange(1),
-    help="Stop after so many epochs without a better validation loss, and keep the weights of the best [the last].",
-)
-@click.option("--positive", metavar="NAME", help="The class to be found [malignant, else the last in order].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order and split.")
-@click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
-@click.option("--overwrite", is_flag=True, help="Write over a run that is there.")
+@click.command(short_help="Judge a run on its test data, and write the report.")
+@click.argument("run", type=RUN)
+@click.option("--test", type=ANY, help="Another file or folder of the same form, to judge by.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The report [RUN/report.html].")
 @HOME
-def train(data: str, out: Path, seed: int, data_home: Path | None, overwrite: bool, **how: Any) -> None:
-    """Train the article's network on pictures, or a dense one on a table of measures.
-
-    \b
-    tinymed train --data breastmnist --epochs 50 --out runs/breast
-    tinymed train --data wisconsin --epochs 40 --out runs/cells
-    tinymed train --data train.csv --test test.csv --label diagnosis --out runs/mine
-    tinymed train --data train.csv --test test.csv --label label --image-shape 28x28 --out runs/pixels
-    """
-    import tinymed
-    from tinymed.cli.picture import draw
-    from tinymed.optim import Adam
-    from tinymed.training import BestModel, fit, save_weights
-
-    if (out / "run.json").exists() and not overwrite:
-        raise click.UsageError(f"{out} holds a run already: name another folder, or give --overwrite")
-    of_a_file = [f"--{name.replace('_', '-')}" for name in ("test", "label", "image_shape") if how[name]]
-    if data in NAMED and of_a_file:
-        raise click.UsageError(f"{', '.join(of_a_file)}: only where --data is a CSV file, but it is {data}")
-    about = {"data": data, "test": str(how["test"] or ""), "seed": seed, "init": how["init"]}
-    about |= {"label": how["label"] or "diagnosis", "image_shape": _sizes(how["image_shape"])}
-    training, validation, test = splits(about, data_home)
-    about |= {"input_shape": training.tensors[0].shape[1:], "classes": training.classes}
-    about["positive"] = positive_class(data, training.classes, how["positive"])
-    if hasattr(training, "layout"):
-        about["layout"] = asdict(training.layout)
-    out.mkdir(parents=True, exist_ok=True)  # before the work whose outcome it is to hold
-    tinymed.manual_seed(seed)
-    model = build(about)
-    click.echo(told(about, training, validation, test))
-    best = BestModel(model)
-    history = fit(
-        model,
-        training,
-        loss=LOSS,
-        optimizer=Adam(model.parameters(), lr=how["lr"], eps=1e-7),
-        epochs=how["epochs"],
-        batch_size=how["batch_size"],
-        validation=validation,
-        class_weight=how["class_weight"],
-        early_stopping=how["patience"],
-        callbacks=[best] if how["patience"] else [],
-        seed=seed,
-    )
-    heed(history)
-    if how["patience"]:
-        best.restore()
-        click.echo(f"the weights kept are those of epoch {best.best.epoch}, whose validation loss was the least")
-    figures, probabilities = judge(model, test, about["positive"])
-    figures["data"] = about["test"] or data
-    save_weights(model, out / "model.safetensors")
-    (out / "run.json").write_text(as_json(about | {"figures": figures, "history": history.history}))
-    draw(out / "run.png", history, figures, probabilities, test)
-    print_figures(figures)
-    click.echo(f"\nWritten to {out}/: model.safetensors (the weights), run.json, run.png (the picture)")
-    click.echo(DISCLAIMER)
-
-
-@click.command(short_help="Judge the network of a run on its test data.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--test", type=FILE, help="Another CSV file of the same columns.")
-@HOME
-def evaluate(run: Path, test: Path | None, data_home: Path | None) -> None:
-    """Judge the network of a RUN on its test data.
+def evaluate(run: Path, test: Path | None, out: Path | None, data_home: Path | None) -> None:
+    """Judge a RUN on its test data, and write one self-contained page: figures with intervals, curves, calibration,
+    thresholds, the worst errors as they look, and where the data come from.
 
     \b
     tinymed evaluate runs/breast
-    tinymed evaluate runs/mine --test new.csv
+    tinymed evaluate runs/mine --test new.csv --out new.html
     """
-    model, about = load_run(run)
+    from dataclasses import replace
+
+    from tinymed import tasks
+    from tinymed.tasks.judge import DISCLAIMER
+    from tinymed.tasks.task import Samples
+
+    found = tasks.load(run)
+    parts = found.task.parts(found.config, data_home)
     if test is not None:
-        if about["data"] in NAMED:
-            raise click.UsageError(f"{run} was trained on {about['data']}, whose test split is fixed: leave --test out")
-        about["test"] = str(test)
-    figures, _ = judge(model, test_split(about, data_home), about["positive"])
-    print_figures(figures | {"data": about["test"] or about["data"]})
-    click.echo(DISCLAIMER)
+        parts = replace(parts, test=Samples.of(found.data.form.dataset(str(test), found.config, like=found)))
+    evaluation = tasks.judge(found, parts.test)
+    print_figures(evaluation, found)
+    command = shlex.join(["tinymed", "evaluate", str(run), *(["--test", str(test)] if test else [])])
+    path = tasks.report(out or run / "report.html", found, parts, evaluation, command)
+    click.echo(f"\nWritten: {path}\n{DISCLAIMER}")
 
 
-@click.command(short_help="What the network of a run says of pictures, or of a table.")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
-@click.option("--run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.command(short_help="What a run says of pictures, tables, signals or texts.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                metavar="FILE...")  # fmt: skip
+@click.option("--run", type=RUN, required=True, help="Folder of the run.")
 def predict(files: tuple[Path, ...], run: Path) -> None:
-    """What the network of a run says of pictures, PNG, JPEG, or npy (uint8, or floats in 0..1), or of the rows of
-    a CSV file with the columns it was trained on; the label column may be missing.
+    """What a run says of files nobody has labelled: pictures (PNG, JPEG, DICOM, npy), the rows of a table with the
+    columns it was trained on, signals (rows of numbers), or texts.
 
     \b
     tinymed predict --run runs/breast scan.png
     tinymed predict --run runs/cells new.csv
     """
-    import numpy as np
+    from tinymed import tasks
+    from tinymed.tasks.judge import DISCLAIMER
 
-    from tinymed.data import load_rows
-    from tinymed.training import predict as predict_all
-
-    model, about = load_run(run)
-    shape = tuple(about["input_shape"])
-    names, inputs = [], []
+    found = tasks.load(run)
     for path in files:
-        if path.suffix == ".csv" and "layout" in about:
-            rows, x = load_rows(path, layout_of(about))
-            names += [f"{path}, {row}" for row in rows]
-            inputs.append(x)
-        elif path.suffix == ".csv":
-            raise click.UsageError(f"{run} reads pictures {shape}, not tables")
-        elif len(shape) != 3:
-            raise click.UsageError(f"{run} reads tables of {shape[0]} measures, not pictures: give a .csv file")
-        else:
-            names.append(str(path))
-            inputs.append(read_picture(path, shape)[None])
-    probabilities = np.asarray(predict_all(model, np.concatenate(inputs), loss=LOSS)).reshape(-1)
-    for name, p in zip(names, probabilities):
-        click.echo(f"{name}: {about['classes'][int(p >= 0.5)]} ({max(p, 1 - p):.1%})")
+        names, x = found.data.form.read(path, found)
+        for name, told in zip(names, found.predict(x)):
+            where = name if name.startswith(str(path)) else f"{path}, {name}"
+            click.echo(f"{where}: {_said(found, told)}")
     click.echo(DISCLAIMER)
 
 
-# -------------------------------------------------------------------- models of a run
+def _said(run: Any, told: Any) -> str:
+    """The class and its probability, or the value."""
+    if not run.classes:
+        return f"{told:.3g} {run.about['unit']}"
+    if len(run.classes) > 2:
+        return f"{run.classes[told.argmax()]} ({told.max():.1%})"
+    sought = told if run.positive == 1 else 1 - told
+    k = run.positive if sought > run.threshold else 1 - run.positive
+    return f"{run.classes[k]} ({sought if k == run.positive else 1 - sought:.1%})"
 
 
-def build(about: dict) -> Any:
-    """The article's network for 28x28 pictures, a dense one for tables."""
-    from tinymed import nn
-    from tinymed.training import article_cnn
+@click.command(short_help="List runs, and compare them.")
+@click.argument("paths", nargs=-1, type=RUN, metavar="[PATH]...")
+@click.option("--curves", type=click.Path(path_type=Path, dir_okay=False), help="Draw their training curves here.")
+def runs(paths: tuple[Path, ...], curves: Path | None) -> None:
+    """List the runs under PATH... [runs]; of two, compare what they said of the same test cases.
 
-    shape = tuple(about["input_shape"])
-    if shape == (1, 28, 28):
-        return article_cnn(init=about["init"])
-    if len(shape) == 1:
-        return nn.Sequential(nn.Linear(shape[0], 32), nn.ReLU(), nn.Linear(32, 1))
-    raise click.UsageError(f"the article's network reads pictures of (1, 28, 28), the data are {shape}")
+    \b
+    tinymed runs
+    tinymed runs runs/ecg runs/gru --curves curves.png
+    """
+    from tinymed import tasks
+    from tinymed.tasks.run import ABOUT
 
-
-def load_run(run: Path) -> tuple[Any, dict]:
-    """The network of a run, its weights loaded, and what its run.json says."""
-    from tinymed.training import load_weights
-
-    if not (run / "run.json").is_file():
+    paths = paths or (Path("runs"),)
+    folders = [folder for path in paths for folder in (
+        [path] if (path / ABOUT).is_file() else sorted(about.parent for about in path.rglob(ABOUT)))]  # fmt: skip
+    if not folders:
         raise click.UsageError(
-            f"{run} is no run: there is no run.json in it; make one with `tinymed train --out {run}`"
+            f"there is no run in {', '.join(map(str, paths))}; `tinymed train --out FOLDER` makes one"
         )
+    found = {str(folder): tasks.load(folder) for folder in folders}
+    click.echo(_table(found))
+    if curves is not None:
+        _draw(curves, found)
+        click.echo(f"Written: {curves}")
+    if len(found) == 2:
+        click.echo(_compared(found))
+
+
+def _table(found: dict[str, Any]) -> str:
+    heads = ["run", "task", "data", "model", "seed", "epochs", "figure", "value", "95 % interval"]
+    rows = [heads]
+    for folder, run in found.items():
+        config, figures = run.config, run.figures["figures"]
+        name = next(n for n in ("accuracy", "r2") if n in figures)
+        figure = figures[name]
+        low, high = figure["low"], figure["high"]
+        rows.append([
+            folder, config.task, config.data or next(iter(run.task.data)), config.model, str(config.seed),
+            str(int(run.history["epoch"][-1])), name, f"{figure['value']:.3f}",
+            "" if low is None else f"{low:.3f} to {high:.3f}",
+        ])  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _compared(found: dict[str, Any]) -> str:
+    """What differs between two runs, and what that made of the same test cases."""
+    from tinymed.evaluation import compare
+    from tinymed.tasks.judge import read_predictions
+
+    (one, first), (other, second) = found.items()
+    there = asdict(second.config)
+    changed = [f"{k}: {v!r} → {there[k]!r}" for k, v in asdict(first.config).items() if there[k] != v]
+    lines = [f"\n{one} → {other}: {'; '.join(changed) or 'the same config'}"]
     try:
-        about = json.loads((run / "run.json").read_text())
+        before, after = (read_predictions(Path(folder) / "predictions.csv", run) for folder, run in found.items())
+        lines.append(f"second less first, on the same cases, with 95 % intervals\n{compare(before, after)}")
     except ValueError as error:
-        raise ValueError(f"{run}/run.json is damaged: {error}; train the run anew") from None
-    entries = about if isinstance(about, dict) else {}
-    written = WRITTEN if entries.get("data") in NAMED else WRITTEN | {"layout": dict}
-    if wrong := [name for name, kind in written.items() if not isinstance(entries.get(name), kind)]:
-        raise ValueError(f"{run}/run.json does not say {', '.join(wrong)}, as train writes it; train the run anew")
-    model = build(about)
-    model.load_state_dict(load_weights(run / "model.safetensors"))
-    return model, about
+        lines.append(f"not compared case by case: {error}")
+    return "\n".join(lines)
 
 
-def _sizes(text: str | None) -> tuple[int, ...] | None:
-    """28x28 → (28, 28)"""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if not all(part.isdigit() and int(part) for part in parts) or len(parts) != 2:
-        raise click.UsageError(f"--image-shape is HxW, such as 28x28, got {text!r}")
-    return tuple(int(part) for part in parts)
+def _draw(path: Path, found: dict[str, Any]) -> None:
+    """Losses over the epochs, those of validation dashed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5 + 0.22 * len(found)), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    for k, (folder, run) in enumerate(found.items()):
+        axes.plot(run.history["epoch"], run.history["loss"], color=f"C{k}", label=folder)
+        if "val_loss" in run.history:
+            axes.plot(run.history["epoch"], run.history["val_loss"], "--", color=f"C{k}")
+    axes.set(title="Training loss (dashed: validation)", xlabel="epoch", ylabel="mean loss a sample (nats)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
+    figure.savefig(path)

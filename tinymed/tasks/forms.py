@@ -22,7 +22,10 @@ class Form(ABC):
 
     @abstractmethod
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
-        """A labelled data set from a file or folder of one's own; `like` the training set, if it is to be judged by."""
+        """A labelled data set from a file or folder of one's own.
+
+        like  of one to be judged by: what the training set's `classes` and `layout` are
+        """
 
     @abstractmethod
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
@@ -63,11 +66,11 @@ class Pictures(Form):
     """Pictures: a folder of them with a subfolder for each class, or a table whose columns are pixels."""
 
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
-        from tinymed.data import load_image_folder
+        from tinymed.data import ImageFolder
 
         size = sizes(config.image_shape)
         if Path(path).is_dir():
-            return load_image_folder(path, size=size)
+            return ImageFolder(path, size, group=config.group or None, classes=None if like is None else like.classes)
         if size is None:
             raise ValueError(f"{path}: of which size are the pictures in its rows? Give image_shape, such as 28x28")
         return _rows(path, config, like, image_shape=size, normalize=True)
@@ -140,23 +143,21 @@ class Signals(Form):
 
 
 class Texts(Form):
-    """Texts: a column of a table; or, to be told of, a whole .txt file."""
+    """Texts: a column of a table, or a whole .txt file."""
 
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         from tinymed.data import load_texts
 
-        return load_texts(path, text=config.text, label=config.label, encoding=config.encoding, like=like)
+        classes = None if like is None else like.classes
+        return load_texts(path, config.text, config.label, config.encoding, classes, group=config.group or None)
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
-        if path.suffix != ".txt":
-            raise ValueError(f"{path}: the run reads texts; give a .txt file for each")
-        try:
-            text = path.read_text(encoding=run.config.encoding).strip()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not text in {run.config.encoding}: {error}; save it so") from None
-        if not text:
-            raise ValueError(f"{path}: there is no text in it")
-        return [str(path)], [text]
+        from tinymed.data import read_texts
+
+        if path.suffix not in (".txt", *TABLES):
+            raise ValueError(f"{path}: the run reads texts: a .txt file for each, or a column of a table")
+        texts = read_texts(path, run.config.text, run.config.encoding)
+        return [f"{path}, text {k}" if len(texts) > 1 else str(path) for k in range(1, len(texts) + 1)], texts
 
     def shown(self, x: Any, run: Run) -> str:
         return fragments.text_fragment(x)
@@ -172,7 +173,7 @@ def _rows(path: str, config: Config, like: Any, **how: Any) -> Any:
     if Path(path).suffix not in TABLES:
         raise ValueError(f"{path}: expected a table, {' or '.join(TABLES)}")
     if like is not None:
-        return load_csv(path, like=like)
+        return load_csv(path, like=like.layout)
     how = {"normalize": False, **how}
     return load_csv(path, label=config.label, encoding=config.encoding, group=config.group or None, **how)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,17 @@ def judge(run: Run, test: Samples) -> Evaluation | RegressionEvaluation:
     if len(run.classes) > 2:
         return Evaluation(found, test.y, run.classes, **about)
     rule = run.config.threshold
-    chosen = f"fixed beforehand at {rule}" if rule == f"{run.threshold:g}" else f"{rule}, on the validation part"
+    chosen = f"fixed beforehand at {rule}" if _same(rule, run.threshold) else f"{rule}, on the validation part"
     return Evaluation(
         found, test.y, run.classes, positive=run.positive, threshold=run.threshold, chosen=chosen, **about
     )
+
+
+def _same(text: str, value: float) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 def report(path: str | Path, run: Run, parts: Parts, evaluation: Any, command: str = "") -> Path:
@@ -44,6 +52,40 @@ def report(path: str | Path, run: Run, parts: Parts, evaluation: Any, command: s
         twins=near_twins(parts),
         command=command,
     )
+
+
+def write_predictions(path: str | Path, evaluation: Evaluation | RegressionEvaluation) -> None:
+    """What was said of every case, as a table: its name, whose it is, the truth, and each probability or the value."""
+    if isinstance(evaluation, Evaluation):
+        head, told = list(evaluation.classes), evaluation.probabilities
+        truth: list[Any] = [evaluation.classes[k] for k in evaluation.labels]
+    else:
+        head, told, truth = ["value"], evaluation.predicted[:, None], evaluation.true.tolist()
+    names = evaluation.names or [str(k) for k in range(len(evaluation))]
+    groups = [""] * len(names) if evaluation.groups is None else evaluation.groups.tolist()
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(
+            [
+                ["case", "group", "truth", *head],
+                *([n, g, t, *p] for n, g, t, p in zip(names, groups, truth, told.tolist())),
+            ]
+        )
+
+
+def read_predictions(path: str | Path, run: Run) -> Evaluation | RegressionEvaluation:
+    """The evaluation that `write_predictions` has written. Raises ValueError for another file."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        head, *rows = csv.reader(stream)
+    if head != ["case", "group", "truth", *(run.classes or ["value"])] or not rows:
+        raise ValueError(f"{path} does not hold what the run said of its test cases; run `tinymed evaluate` again")
+    names, groups, truth = ([row[k] for row in rows] for k in range(3))
+    told = np.array([[float(cell) for cell in row[3:]] for row in rows])
+    about: dict[str, Any] = {"groups": groups if any(groups) else None, "names": names}
+    if not run.classes:
+        return RegressionEvaluation(told, np.array(truth, float), unit=run.about["unit"], **about)
+    numbers = {name: k for k, name in enumerate(run.classes)}
+    about |= {"positive": run.positive, "threshold": run.threshold} if len(run.classes) == 2 else {}
+    return Evaluation(told, [numbers[name] for name in truth], run.classes, **about)
 
 
 def data_name(run: Run) -> str:

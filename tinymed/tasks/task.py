@@ -169,6 +169,8 @@ class Task:
 
 def _own(config: Config, form: Form) -> Parts:
     train = form.dataset(config.data, config)
+    if train.groups is None and hasattr(train, "texts"):  # equal texts never stand on both sides
+        train.groups = np.unique(train.texts, return_inverse=True)[1]
     if not config.test:
         return folded(config, train)
     return official(config, train, form.dataset(config.test, config, like=train))

@@ -1,0 +1,193 @@
+"""tinymed train: a task, its data and a model into a folder, the run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinymed.cli.data import FILE, FOLDER, HOME
+from tinymed.tasks import TASKS
+from tinymed.tasks.config import Config
+
+ASKED = "config.toml"
+
+
+def keys(command: Callable) -> Callable:
+    """Every key of a Config as an option."""
+    for f in reversed(fields(Config)):
+        rule = f.metadata
+        kind: Any = type(f.default)
+        shown = "" if "[" in rule["help"] or f.default in ("", 0) else f" [{f.default}]"
+        if rule["choices"]:
+            kind = click.Choice([choice for choice in rule["choices"] if choice])
+        command = click.option(
+            f"--{f.name.replace('_', '-')}", f.name, type=kind, default=None, help=rule["help"] + shown
+        )(command)
+    return command
+
+
+@click.command(short_help="Train a network on a task, and write it to a folder: a run.")
+@keys
+@click.option("--config", type=FILE, help="A TOML file of the same keys; an option given beside it wins.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True,
+              help="So many runs, OUT/0, OUT/1, …, each with the next seed and the next fold.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Write over another run that is there.")
+@HOME
+def train(config: Path | None, out: Path, repeats: int, overwrite: bool, data_home: Path | None, **given: Any) -> None:
+    """Train a model on one of the article's tasks, and judge it on the task's test part.
+
+    \b
+    tinymed train --task breast-ultrasound --out runs/breast
+    tinymed train --task ecg --model lstm --epochs 40 --seed 0 --out runs/ecg
+    tinymed train --task diabetes --repeats 5 --out runs/folds
+    tinymed train --task breast-cytology --data train.csv --test test.csv --label diagnosis --out runs/mine
+    tinymed train --config runs/ecg/config.toml --seed 1 --out runs/ecg-1
+
+    \b
+    Tasks, and of each the data sets and the models; the first is taken if none is named:
+    {tasks}
+
+    What is not given is the recipe of task and model. A run that was interrupted goes on with the same line, to the
+    same weights as if it had not been.
+    """
+    from tinymed.evaluation import over_seeds
+    from tinymed.tasks import read_config, settled
+
+    keys_given = (read_config(config) if config else {}) | {k: v for k, v in given.items() if v is not None}
+    if not keys_given.get("task"):
+        raise click.UsageError("Missing option '--task'; `tinymed train --help` lists the tasks")
+    asked = settled(keys_given)
+    if repeats == 1:
+        one(asked, out, overwrite, data_home)
+        return
+    found = []
+    for k in range(repeats):
+        click.echo(f"\n{out}/{k}")
+        again = {"seed": asked.seed + k, "fold": asked.fold + k}
+        found.append(one(settled(keys_given | again), out / str(k), overwrite, data_home))
+    click.echo(f"\nOver {repeats} runs, mean ± standard deviation")
+    for name, spread in over_seeds([_values(run) for run in found]).items():
+        click.echo(f"  {name.replace('_', ' '):32} {spread.mean:.3f} ± {spread.sd:.3f}")
+
+
+def _listed() -> str:
+    """The tasks for the help: a line each, and below it data sets and models."""
+    lines = []
+    for task in TASKS.values():
+        lines.append(f"  {task.name:18} article {task.section}: {task.question}")
+        models = dict.fromkeys(model for data in task.data.values() for model in data.models)
+        lines += [f"{'':20} data   {', '.join(task.data)}", f"{'':20} model  {', '.join(models)}"]
+    return "\n    ".join(lines)  # indented as the docstring is
+
+
+train.help = str(train.help).replace("{tasks}", _listed())
+
+
+def _values(run: Any) -> dict[str, float]:
+    return {name: float("nan") if f["value"] is None else f["value"] for name, f in run.figures["figures"].items()}
+
+
+def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> Any:
+    """Train, judge and write one run; of one that is there already, tell. Exits with 130 if it was interrupted."""
+    from tinymed import tasks
+    from tinymed.tasks.judge import DISCLAIMER, write_predictions
+    from tinymed.tasks.run import ABOUT, CHECKPOINT, WEIGHTS
+
+    if (out / ABOUT).exists() or (out / ASKED).exists():
+        if overwrite:
+            for name in (ABOUT, ASKED, CHECKPOINT, WEIGHTS):
+                (out / name).unlink(missing_ok=True)
+        else:
+            _refuse_another(asked, out)
+    if (out / ABOUT).exists():
+        run = tasks.load(out)
+        click.echo(f"{out} is trained already; `tinymed evaluate {shlex.quote(str(out))}` judges it again")
+        return run
+    task = tasks.task_called(asked.task)
+    parts = task.parts(asked, data_home)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
+    click.echo(told(asked, parts))
+    run, parts = tasks.train(asked, parts=parts, checkpoint=out / CHECKPOINT)
+    if run.about["note"].startswith("interrupted"):
+        click.echo(f"tinymed: {run.about['note']}; the same command goes on from there", err=True)
+        sys.exit(130)
+    if run.about["note"]:
+        click.echo(f"tinymed: {run.about['note']}", err=True)
+    evaluation = tasks.judge(run, parts.test)
+    run.figures = evaluation.to_dict()
+    write_predictions(out / "predictions.csv", evaluation)
+    run.save(out)
+    print_figures(evaluation, run)
+    click.echo(f"\nWritten to {out}/: {WEIGHTS} (the weights), {ABOUT}, {ASKED}, predictions.csv, {CHECKPOINT}")
+    click.echo(f"`tinymed evaluate {shlex.quote(str(out))}` writes the report\n{DISCLAIMER}")
+    return run
+
+
+def _refuse_another(asked: Config, out: Path) -> None:
+    """Refuse a folder that holds a run of another config, naming what differs."""
+    from tinymed.tasks import read_config
+
+    if not (out / ASKED).exists():
+        raise click.UsageError(f"{out} holds a run of an older version: name another folder, or give --overwrite")
+    there = asdict(Config.of(read_config(out / ASKED)))
+    changed = [f"{name} was {there[name]!r}, is now {value!r}" for name, value in asdict(asked).items()
+               if there[name] != value]  # fmt: skip
+    if changed:
+        raise click.UsageError(
+            f"{out} holds another run ({'; '.join(changed[:3])}): name another folder, or give --overwrite"
+        )
+
+
+def as_toml(config: Config) -> str:
+    """Its keys as TOML; a JSON text or number is one of TOML's too."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(config).items())
+
+
+def told(asked: Config, parts: Any) -> str:
+    """Which data, how many, and which class is to be found."""
+    from tinymed import tasks
+
+    task = tasks.task_called(asked.task)
+    data = asked.data or next(iter(task.data))
+    generated = "GENERATED, no patients: " if data.startswith("generated") else ""
+    watched = f"{len(parts.validation)} validation, " if parts.validation is not None else ""
+    lines = [
+        f"{task.question} (article {task.section})",
+        f"data: {data}: {generated}{len(parts.train)} train, {watched}{len(parts.test)} test",
+        f"model: {asked.model}, {asked.epochs} epochs, seed {asked.seed}",
+    ]
+    if len(parts.classes) == 2:
+        disease = parts.classes[task.looked_for(parts.classes, asked.positive)]
+        classes = ", ".join(map(repr, parts.classes))
+        lines.append(f"taken as the disease: {disease!r}, of {classes}; --positive NAME takes another")
+    if parts.layout is not None and parts.layout.dropped:
+        lines.append(f"column {', '.join(map(repr, parts.layout.dropped))} dropped")
+    return "\n".join(lines)
+
+
+def print_figures(evaluation: Any, run: Any) -> None:
+    """The figures with their intervals, and the cases that they are counted from."""
+    positive = f" ({run.classes[run.positive]} is what is looked for)" if len(run.classes) == 2 else ""
+    click.echo(f"\nOn the test part{positive}: value and 95 % interval")
+    for line in str(evaluation).splitlines():
+        click.echo(f"  {line}")
+    if not run.classes:
+        return
+    click.echo("  confusion matrix, cases")
+    short = run.classes if len(run.classes) == 2 else [f"{k}" for k in range(1, len(run.classes) + 1)]
+    heads, rows = [f"said {name}" for name in short], [f"truly {name}" for name in run.classes]
+    if len(run.classes) > 2:
+        rows = [f"{k} {row}" for k, row in zip(short, rows)]
+    left = max(map(len, rows)) + 4
+    click.echo(" " * left + "".join(f"  {head}" for head in heads))
+    for row, counts in zip(rows, evaluation.confusion_matrix.tolist()):
+        click.echo(f"    {row}".ljust(left) + "".join(f"  {n:>{len(head)}}" for n, head in zip(counts, heads)))
