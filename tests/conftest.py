@@ -140,12 +140,13 @@ def few_pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(few_pictures, tmp_path_factory):
-    """A folder with two runs: `pictures`, and `table` with its CSV file."""
+    """A folder with two runs, `pictures` and `table`; the latter's table.csv, and other.csv of the same columns."""
     from tinymed.cli import main
 
     folder = tmp_path_factory.mktemp("runs")
     rows = [f"{k},{'MB'[k % 2]},{k / 10},{7 * k % 5}\n" for k in range(40)]
     (folder / "table.csv").write_text("id,diagnosis,a,b\n" + "".join(rows))
+    (folder / "other.csv").write_text("id,diagnosis,a,b\n" + "".join(reversed(rows)))
     table = ["--task", "breast-cytology", "--data", folder / "table.csv", "--test", folder / "table.csv"]
     pictures = ["--task", "breast-ultrasound", "--data", "generated"]
     for name, arguments in {"pictures": pictures, "table": table}.items():

@@ -14,11 +14,11 @@ import pytest
 
 import tinymed
 import tinymed.data
-import tinymed.optim
 import tinymed.training
 
 Image = pytest.importorskip("PIL.Image")
 ROOT = Path(__file__).parent.parent
+CYTOLOGY = ("--task", "breast-cytology")
 pytestmark = pytest.mark.usefixtures("few_pictures")
 
 
@@ -33,7 +33,7 @@ def test_version_and_help(command):
     assert command("-h")[1] == command()[1] == text
 
 
-@pytest.mark.parametrize("name", ["demo", "train", "evaluate", "predict", "data", "doctor"])
+@pytest.mark.parametrize("name", ["demo", "train", "evaluate", "predict", "runs", "data", "doctor"])
 def test_every_command_has_an_example(command, name):
     code, text, _ = command(name, "--help")
     assert code == 0
@@ -53,10 +53,17 @@ def test_demo_says_why_it_uses_phantoms(command):
 def test_train_evaluate_predict(command, runs):
     run = runs / "pictures"
     about = json.loads((run / "run.json").read_text())
-    assert Image.open(run / "run.png").width > 500
+    assert {path.name for path in run.iterdir()} == {
+        "model.safetensors", "run.json", "config.toml", "predictions.csv", "checkpoint.safetensors"
+    }  # fmt: skip
     code, text, _ = command("evaluate", run)
+    figure = about["figures"]["figures"]["accuracy"]
     assert code == 0
-    assert f"accuracy               {about['figures']['accuracy']:.3f}" in text
+    assert f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" in text
+    assert "not a clinical device" in text
+    page = (run / "report.html").read_text()
+    (run / "report.html").unlink()
+    assert "breast-ultrasound" in page or "ultrasound" in page
     pixels = (tinymed.data.make_breast_phantoms(16, 5).images.numpy()[0, 0] * 255).astype(np.uint8)
     Image.fromarray(pixels).save("a.png")
     Image.fromarray(pixels).convert("RGB").save("b.png")
@@ -66,18 +73,19 @@ def test_train_evaluate_predict(command, runs):
     code, text, complaint = command("predict", "--run", run, "a.png", "b.png", "c.npy", "d.npy", "large.png")
     lines = text.splitlines()
     assert code == 0
-    assert complaint == "large.png: resized from 56x28 to 28x28\n"
+    assert complaint == "tinymed: large.png: resized from 56x28 to 28x28\n"
     assert len({line.partition(": ")[2] for line in lines[:5]}) == 1  # one picture, said alike
     assert "not a clinical device" in lines[5]
 
 
 def test_a_table_of_measures(command, runs):
-    for more in ((), ("--test", runs / "table.csv")):
-        code, text, _ = command("evaluate", runs / "table", *more)
+    for more in ((), ("--test", runs / "other.csv")):
+        code, text, _ = command("evaluate", runs / "table", *more, "--out", "report.html")
         assert code == 0
-        assert "(of M: found)" in text
-        assert "table.csv (40 cases)" in text
+        assert "(M is what is looked for)" in text
+        assert "  40 cases" in text
         assert re.search(r"said B +said M\n +truly B +\d+ +\d+\n +truly M +\d+ +\d+\n", text)
+        assert ("other.csv" in Path("report.html").read_text()) == bool(more)
 
 
 def test_the_rows_of_a_table_are_predicted(command, runs):
@@ -99,32 +107,33 @@ def test_the_rows_of_a_table_are_predicted(command, runs):
 
 
 def test_train_says_what_it_reads_and_looks_for(command, runs):
-    data = ("--data", runs / "table.csv", "--test", runs / "table.csv", "--epochs", 1, "--out", "run")
-    text = command("train", *data)[1]
-    assert "table.csv, 2 measures: 34 train, 6 validation, 40 test; column 'id' dropped\n" in text
+    data = (*CYTOLOGY, "--data", runs / "table.csv", "--test", runs / "table.csv", "--epochs", 1, "--out", "run")
+    text = command("train", *data, "--validation", 0.15)[1]
+    assert "table.csv: 34 train, 6 validation, 40 test\n" in text
+    assert "column 'id' dropped\n" in text
     assert "taken as the disease: 'M', of 'B', 'M'; --positive NAME takes another\n" in text
     code, text, _ = command("train", *data, "--positive", "B", "--overwrite")
     assert code == 0
-    assert "(of B: found)" in text
-    assert "(of B: found)" in command("evaluate", "run")[1]
+    assert "(B is what is looked for)" in text
+    assert "(B is what is looked for)" in command("evaluate", "run")[1]
 
 
 def test_what_is_malignant_is_the_disease_by_default(command, runs):
     for names, disease in ((("Malignant", "Normal"), "Malignant"), (("0", "1"), "1")):
         table = (runs / "table.csv").read_text()
         Path("t.csv").write_text(table.replace(",M,", f",{names[0]},").replace(",B,", f",{names[1]},"))
-        text = command("train", "--data", "t.csv", "--test", "t.csv", "--epochs", 1, "--out", f"run{disease}")[1]
+        text = command("train", *CYTOLOGY, "--data", "t.csv", "--epochs", 1, "--out", f"run{disease}")[1]
         assert f"taken as the disease: '{disease}'" in text
 
 
 def test_patience_keeps_the_weights_of_the_best_epoch(command):
-    data = ("--data", "wisconsin", "--epochs", 30, "--lr", 0.5)
-    text = command("train", *data, "--patience", 2, "--out", "run")[1]
-    epoch = int(re.search(r"the weights kept are those of epoch (\d+)", text)[1])
+    data = (*CYTOLOGY, "--validation", 0.15, "--lr", 0.5)
+    complaint = command("train", *data, "--epochs", 30, "--patience", 2, "--out", "run")[2]
     losses = json.loads(Path("run/run.json").read_text())["history"]["val_loss"]
-    assert epoch == 1 + int(np.argmin(losses))
-    assert epoch == len(losses) - 2
-    command("train", "--data", "wisconsin", "--epochs", epoch, "--lr", 0.5, "--out", "as_long")
+    epoch = 1 + int(np.argmin(losses))
+    assert epoch == len(losses) - 2 < 28
+    assert f"stopped after epoch {epoch + 2}" in complaint
+    command("train", *data, "--epochs", epoch, "--out", "as_long")
     kept, as_long = (tinymed.training.load_weights(f"{run}/model.safetensors") for run in ("run", "as_long"))
     np.testing.assert_array_equal(kept["0.weight"], as_long["0.weight"])
 
@@ -132,10 +141,15 @@ def test_patience_keeps_the_weights_of_the_best_epoch(command):
 def test_a_test_file_of_one_class_leaves_figures_undefined(command, runs):
     Path("one.csv").write_text((runs / "table.csv").read_text().replace(",B,", ",M,"))
     data = ("--data", runs / "table.csv", "--test", "one.csv")
-    code, text, complaint = command("train", "--epochs", 1, *data, "--out", "run")
+    code, text, complaint = command("train", *CYTOLOGY, "--epochs", 1, *data, "--out", "run")
     assert (code, complaint) == (0, "")
-    assert "AUC                    nan" in text
-    assert json.loads(Path("run/run.json").read_text())["figures"]["auc"] is None
+    assert re.search(r"\n  auc +undefined: no case is of B\n", text)
+    assert re.search(r"\n  specificity +undefined: every case is of M\n", text)
+    written = Path("run/run.json").read_text()
+    assert json.loads(written)["figures"]["figures"]["auc"]["value"] is None
+    assert "NaN" not in written
+    assert command("evaluate", "run")[0] == 0
+    assert "undefined" in Path("run/report.html").read_text()
 
 
 def test_data_and_doctor(command):
@@ -150,24 +164,6 @@ def test_data_and_doctor(command):
     code, text, _ = command("doctor")
     assert code == 0
     assert all(word in text for word in (tinymed.__version__, "in force", "numpy", "data folder: "))
-
-
-@pytest.mark.parametrize(("step", "code", "said"), [(1, 130, "stopped"), (20, 0, "interrupted in epoch 2")])
-def test_ctrl_c(command, monkeypatch, step, code, said):
-    """Before an epoch is done there is nothing to keep; later, what was learnt is kept."""
-    steps, honest = [], tinymed.optim.Adam.step
-
-    def interrupted(optimizer):
-        steps.append(1)
-        if len(steps) == step:
-            raise KeyboardInterrupt
-        honest(optimizer)
-
-    monkeypatch.setattr(tinymed.optim.Adam, "step", interrupted)
-    found, _, complaint = command("train", "--data", "wisconsin", "--epochs", 3, "--out", "run")
-    assert found == code
-    assert said in complaint
-    assert Path("run/run.json").exists() == (code == 0)
 
 
 # what plays nvidia-smi prints, and what is to be installed
@@ -233,33 +229,54 @@ def test_as_a_process():
     [
         ("--nonsense", "No such option '--nonsense'"),
         ("train", "Missing option '--out'"),
-        ("train --out x --epochs 0", "'--epochs': 0 is not in the range x>=1"),
-        ("train --out x --epochs abc", "'--epochs': 'abc' is not a valid integer"),
-        ("train --out x --lr -1", "'--lr': -1.0 is not in the range x>0"),
-        ("train --out x --lr nan --data wisconsin", "lr must be above 0, got nan"),
-        ("train --out x --init he", "'he' is not one of 'keras', 'torch'"),
-        ("train --out x --data mnist", "--data is breastmnist, .* or a .csv file, got 'mnist'"),
-        ("train --out x --data a.csv", "--test must name the one to judge by"),
-        ("train --out x --data wisconsin --label y --image-shape 28x28", "--label, --image-shape: only where"),
-        ("train --out x --data breastmnist --test {runs}/table.csv", "--test: only where --data is a CSV file"),
-        ("train --out x --data a.csv --test {runs}/table.csv --image-shape 28", "HxW, such as 28x28, got '28'"),
-        ("train --out x --data wisconsin --positive Q", "--positive: 'Q' is no class of wisconsin; there are 'B', 'M'"),
-        ("train --out {runs}/table --data wisconsin", "table holds a run already: name another folder, or give --over"),
+        ("train --out x", "Missing option '--task'; `tinymed train --help` lists the tasks"),
+        ("train --out x --task diabetis", r"no task 'diabetis' \(did you mean 'diabetes'\?\); there are breast-ultra"),
+        ("{train} --model dens", r"wisconsin has no model 'dens' \(did you mean 'dense'\?\); it has dense, logistic"),
+        ("{train} --data wisconsn", r"file or folder 'wisconsn' \(did you mean 'wisconsin'\?\); its data sets are wis"),
+        ("{train} --data a.csv", "there is no data set, file or folder 'a.csv'"),
+        ("{train} --epochs 0", "epochs must be at least 1, got 0"),
+        ("{train} --epochs abc", "'--epochs': 'abc' is not a valid integer"),
+        ("{train} --lr -1", "lr must be above 0, got -1.0"),
+        ("{train} --lr nan", "lr must be a finite number, got nan"),
+        ("{train} --lr inf", "lr must be a finite number, got inf"),
+        ("{train} --dropout 1", "dropout must be at most 0.95, got 1.0"),
+        ("{train} --fraction 0", "fraction must be above 0, got 0.0"),
+        ("{train} --repeats 0", "'--repeats': 0 is not in the range x>=1"),
+        ("{train} --init he", "'he' is not one of 'torch', 'keras'"),
+        ("{train} --label y --image-shape 28x28", "label, image_shape: only for data of your own; how wisc"),
+        ("{train} --test {runs}/table.csv", "test: only for data of your own; how wisconsin is read"),
+        ("{train} --positive Q", "positive: 'Q' is no class; there are 'B', 'M'"),
+        ("{train} --threshold 2", r"threshold must lie in 0…1, or be the name of a rule, got 2"),
+        ("{train} --threshold nan", r"threshold must lie in 0…1"),
+        ("{train} --threshold youdn", "there is no rule 'youdn'; rules are youden"),
+        ("{train} --freeze 9", "freeze: Sequential has no layer '9'; its layers are 0, 1, 2"),
+        ("{train} --freeze 0,1,2,3,4,5,6", "no parameter requires a gradient, all are frozen"),
+        ("{train} --augment flop", r"augment: there is no 'flop' \(did you mean 'flip'\?\); there are flip"),
+        ("{train} --augment flip", r"RandomHorizontalFlip.* takes a picture \(C,H,W\), got \(30,\)"),
+        ("{train} --start none", "none is no run: there is no run.json in it"),
+        ("train --out x --task mining --data {runs}/table.csv --image-shape 28", "HxW, such as 28x28, got '28'"),
+        ("train --out x --task mining --data {runs}/table.csv", "Give image_shape, such as 28x28"),
+        ("train --out x --task ecg --data generated --threshold youden", "threshold: only where there are two classes"),
+        ("train --out {runs}/table --task diabetes --data generated",
+         r"table holds another run \(task was 'breast-cytology', is now 'diabetes'; .*name another folder, or"),
         ("evaluate", "Missing argument 'RUN'"),
         ("evaluate none", "none is no run: there is no run.json in it; make one with `tinymed train --out none`"),
-        ("evaluate {runs}/pictures --test {runs}/table.csv", "test split is fixed: leave --test out"),
+        ("evaluate {runs}/pictures --test {runs}/table.csv", "run has learnt from no table; give a folder of pictures"),
+        ("evaluate {runs}/table --label y", "label: only beside --test, whose file is read so"),
         ("predict --run {runs}/pictures", "Missing argument 'FILE...'"),
         ("predict --run none {runs}/table.csv", "none is no run"),
-        ("predict --run {runs}/table {runs}/table/run.png", "reads tables of 2 measures, not pictures: give a .csv"),
-        ("predict --run {runs}/pictures {runs}/table.csv", r"reads pictures \(1, 28, 28\), not tables"),
+        ("predict --run {runs}/table {runs}/table/run.json", "json: the run reads tables of 2 measures; give a .csv"),
+        ("predict --run {runs}/pictures {runs}/table.csv", "the run reads pictures of 28x28, not tables"),
         ("data fetch mnist", "there is no data set 'mnist'; there are breastmnist, pneumoniamnist"),
     ],
 )  # fmt: skip
 def test_bad_arguments(refused, runs, arguments, message):
-    refused(message, *arguments.format(runs=runs).split())
+    train = "train --out x --epochs 1 --task breast-cytology"
+    refused(message, *arguments.format(runs=runs, train=train).split())
+    assert not Path("x").exists()
 
 
-@pytest.mark.parametrize("arguments", ["train --data breastmnist --out x", "data path breastmnist"])
+@pytest.mark.parametrize("arguments", ["train --task breast-ultrasound --out x", "data path breastmnist"])
 def test_missing_data_are_told_of_line_by_line(command, arguments):
     code, _, complaint = command(*arguments.split())
     first, *more = complaint.splitlines()
@@ -268,6 +285,7 @@ def test_missing_data_are_told_of_line_by_line(command, arguments):
     assert more[0].startswith("To place it by hand, download https")
     assert more[3].startswith("  hash  sha256:")
     assert more[5] in ("  TINYMED_OFFLINE is set", "  download=False was given")
+    assert not Path("x").exists()
 
 
 def test_a_folder_of_data_that_is_not_there(command):
@@ -281,7 +299,7 @@ def test_nowhere_to_write_is_said_before_training(refused, monkeypatch):
     monkeypatch.setattr(tinymed.training, "fit", lambda *a, **how: pytest.fail("it trained"))
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # root is denied nothing
     Path("file").touch()
-    for arguments in (("train", "--data", "wisconsin", "--out"), ("demo", "--out")):
+    for arguments in (("train", *CYTOLOGY, "--out"), ("demo", "--out")):
         refused("'--out': Directory 'file' is a file", *arguments, "file")
         refused("file/below: not a directory", *arguments, "file/below")
         refused("'--out': Directory '.' is not writable", *arguments, ".")

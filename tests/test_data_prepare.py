@@ -183,6 +183,13 @@ def test_constant_columns_become_zero():
     assert not Standardize().fit(x)(x).any()
 
 
+def test_a_constant_column_tells_no_classes_apart():
+    """The mean of equal numbers is rounded: what is left over, divided by itself, was a score of about 1."""
+    x = np.random.default_rng(0).standard_normal((38, 3))
+    x[:, 0] = 0.1
+    assert SelectColumns(1).fit(x, (np.arange(38) < 11).astype(int)).score[0] == 0
+
+
 def test_identity_takes_items_of_any_shape_and_tensors():
     x = np.random.default_rng(0).random((3, 1, 4, 4)).astype(np.float32)
     same = from_state(json.loads(json.dumps(Identity().fit(tinymed.tensor(x)).state())))

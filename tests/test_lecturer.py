@@ -120,16 +120,17 @@ def test_wrong_answers_are_those_that_the_checks_name(found):
 
 
 def weeks():
-    """[(lessons, exercises)] of each row of the twelve weeks."""
-    table = PAGES["syllabus"].partition("## Twelve weeks")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (\d+) \|(.*)\|(.*)\|(.*)\|$", table, re.MULTILINE)
-    assert [int(row[0]) for row in rows] == list(range(1, 13))
+    """[(lessons, exercises)] of each row of the twelve weeks, and of the five of the applications."""
+    found = PAGES["syllabus"].partition("## Twelve weeks")[2].partition("\n## Assessment")[0]
+    rows = re.findall(r"^\| (\d+) \|(.*)\|(.*)\|(.*)\|$", found, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == list(range(1, 18))
     return [
-        ({int(n) for n in re.findall(r"\b(0\d|1[0-5])\b", a + b)}, re.findall(r"`(\w+)`", c)) for _, a, b, c in rows
+        ({int(n) for n in re.findall(r"\b(0\d|1[0-5]|2[0-8])\b", a + b)}, re.findall(r"`(\w+)`", c))
+        for _, a, b, c in rows
     ]
 
 
-def test_the_twelve_weeks_take_in_every_lesson_and_hand_in_every_exercise_after_its_lesson():
+def test_the_weeks_take_in_every_lesson_and_hand_in_every_exercise_after_its_lesson():
     taught, asked = set(), []
     for numbers, names in weeks():
         taught |= numbers

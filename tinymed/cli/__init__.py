@@ -14,6 +14,7 @@ from tinymed.cli.bench import bench
 from tinymed.cli.data import data
 from tinymed.cli.demo import demo
 from tinymed.cli.doctor import doctor
+from tinymed.cli.mine import mine
 from tinymed.cli.runs import evaluate, predict, runs
 from tinymed.cli.site import site
 from tinymed.cli.step import step
@@ -28,18 +29,19 @@ def cli() -> None:
     """A deep-learning engine that a person can read from end to end.
 
     \b
-    tinymed demo                                   the article's examples and its network, on real data
-    tinymed step conv                              walk a formula forwards and backwards, number by number
-    tinymed train --task ecg --out runs/ecg        train on one of the article's tasks; --help lists them
-    tinymed evaluate runs/ecg                      judge it on the test part, and write the report
-    tinymed predict --run runs/breast scan.png     what a run says of a picture, table, signal or text
-    tinymed runs                                   list the runs, compare two
-    tinymed tutorials list                         the lessons, and tinymed tutorials step 1 to walk one
-    tinymed site build -o site                     the course as a site that needs no network
-    tinymed data list                              the data sets, and which of them are here
-    tinymed bench cnn-train                        time it beside PyTorch
-    tinymed warmup                                 compile the kernels now, not when first used
-    tinymed doctor                                 what this machine has
+    tinymed demo                         the article's examples and its network
+    tinymed step conv                    walk a formula, number by number
+    tinymed train --task ecg --out r     train on a task; its --help lists them
+    tinymed evaluate r                   judge that run, and write its report
+    tinymed predict --run r scan.png     what it says of pictures, tables, texts
+    tinymed runs                         list the runs, compare two
+    tinymed mine r                       copies, odd cases, groups in its data
+    tinymed tutorials list               the lessons; `tutorials step 1` walks one
+    tinymed site build -o site           the course as a site, without a network
+    tinymed data list                    the data sets, and which are here
+    tinymed bench cnn-train              time it beside PyTorch
+    tinymed warmup                       compile the kernels now, not when needed
+    tinymed doctor                       what this machine has
 
     It is for teaching, and not a clinical device.
     """
@@ -47,7 +49,7 @@ def cli() -> None:
         tinymed.get_backend()  # refuses an unknown one before anything is printed; loads it, so not without need
 
 
-for command in (demo, step, tutorials, site, train, evaluate, predict, runs, data, bench, warmup, doctor):
+for command in (demo, step, tutorials, site, train, evaluate, predict, runs, mine, data, bench, warmup, doctor):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tinymed.cli.data import HOME
-from tinymed.cli.train import print_figures
+from tinymed.cli.train import PREDICTIONS, REPORT, keys, print_figures, shown
 
 RUN: Any = click.Path(path_type=Path)
 ANY: Any = click.Path(path_type=Path, exists=True)
@@ -19,30 +19,35 @@ ANY: Any = click.Path(path_type=Path, exists=True)
 @click.command(short_help="Judge a run on its test data, and write the report.")
 @click.argument("run", type=RUN)
 @click.option("--test", type=ANY, help="Another file or folder of the same form, to judge by.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The report [RUN/report.html].")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="The report [RUN/report.html, of another test RUN/report-NAME.html].")  # fmt: skip
+@keys("label", "text", "group", "encoding")
 @HOME
-def evaluate(run: Path, test: Path | None, out: Path | None, data_home: Path | None) -> None:
+def evaluate(run: Path, test: Path | None, out: Path | None, data_home: Path | None, **given: str | None) -> None:
     """Judge a RUN on its test data, and write one self-contained page: figures with intervals, curves, calibration,
     thresholds, the worst errors as they look, and where the data come from.
 
     \b
     tinymed evaluate runs/breast
     tinymed evaluate runs/mine --test new.csv --out new.html
+    tinymed evaluate runs/cells --test other.csv --label class
     """
-    from dataclasses import replace
-
     from tinymed import tasks
     from tinymed.tasks.judge import DISCLAIMER
-    from tinymed.tasks.task import Samples
 
+    told = {name: value for name, value in given.items() if value is not None}
+    if told and test is None:
+        raise click.UsageError(f"{', '.join(told)}: only beside --test, whose file is read so")
     found = tasks.load(run)
     parts = found.task.parts(found.config, data_home)
+    command = ["tinymed", "evaluate", str(run)]
     if test is not None:
-        parts = replace(parts, test=Samples.of(found.data.form.dataset(str(test), found.config, like=found)))
+        parts = found.judged_by(str(test), parts, **told)
+        command += ["--test", str(test), *(word for name, value in told.items() for word in (f"--{name}", value))]
     evaluation = tasks.judge(found, parts.test)
     print_figures(evaluation, found)
-    command = shlex.join(["tinymed", "evaluate", str(run), *(["--test", str(test)] if test else [])])
-    path = tasks.report(out or run / "report.html", found, parts, evaluation, command)
+    out = out or run / (REPORT if test is None else f"report-{test.stem}.html")
+    path = tasks.report(out, found, parts, evaluation, shlex.join(command))
     click.echo(f"\nWritten: {path}\n{DISCLAIMER}")
 
 
@@ -66,7 +71,7 @@ def predict(files: tuple[Path, ...], run: Path) -> None:
         names, x = found.data.form.read(path, found)
         for name, told in zip(names, found.predict(x)):
             where = name if name.startswith(str(path)) else f"{path}, {name}"
-            click.echo(f"{where}: {_said(found, told)}")
+            click.echo(shown(f"{where}: {_said(found, told)}"))
     click.echo(DISCLAIMER)
 
 
@@ -101,7 +106,16 @@ def runs(paths: tuple[Path, ...], curves: Path | None) -> None:
         raise click.UsageError(
             f"there is no run in {', '.join(map(str, paths))}; `tinymed train --out FOLDER` makes one"
         )
-    found = {str(folder): tasks.load(folder) for folder in folders}
+    found = {}
+    for folder in folders:
+        try:
+            found[str(folder)] = tasks.load(folder)
+        except (ValueError, OSError) as error:
+            if folder in paths or len(folders) == 1:
+                raise
+            click.echo(f"tinymed: left out: {error}", err=True)
+    if not found:
+        raise click.UsageError(f"none of the {len(folders)} runs can be read")
     click.echo(_table(found))
     if curves is not None:
         _draw(curves, found)
@@ -114,13 +128,12 @@ def _table(found: dict[str, Any]) -> str:
     heads = ["run", "task", "data", "model", "seed", "epochs", "figure", "value", "95 % interval"]
     rows = [heads]
     for folder, run in found.items():
-        config, figures = run.config, run.figures["figures"]
-        name = next(n for n in ("accuracy", "r2") if n in figures)
-        figure = figures[name]
-        low, high = figure["low"], figure["high"]
+        config, name = run.config, "accuracy" if run.classes else "r2"
+        figure = run.figures.get("figures", {}).get(name, {})  # none of a run that was saved unjudged
+        value, low, high = (figure.get(key) for key in ("value", "low", "high"))
         rows.append([
             folder, config.task, config.data or next(iter(run.task.data)), config.model, str(config.seed),
-            str(int(run.history["epoch"][-1])), name, f"{figure['value']:.3f}",
+            str(int(run.history["epoch"][-1])), name, "undefined" if value is None else f"{value:.3f}",
             "" if low is None else f"{low:.3f} to {high:.3f}",
         ])  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -137,9 +150,9 @@ def _compared(found: dict[str, Any]) -> str:
     changed = [f"{k}: {v!r} → {there[k]!r}" for k, v in asdict(first.config).items() if there[k] != v]
     lines = [f"\n{one} → {other}: {'; '.join(changed) or 'the same config'}"]
     try:
-        before, after = (read_predictions(Path(folder) / "predictions.csv", run) for folder, run in found.items())
+        before, after = (read_predictions(Path(folder) / PREDICTIONS, run) for folder, run in found.items())
         lines.append(f"second less first, on the same cases, with 95 % intervals\n{compare(before, after)}")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         lines.append(f"not compared case by case: {error}")
     return "\n".join(lines)
 

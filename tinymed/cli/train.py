@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,28 +15,29 @@ from typing import Any
 import click
 
 from tinymed.cli.data import FILE, FOLDER, HOME
+from tinymed.cli.mine import write_mining
 from tinymed.tasks import TASKS
 from tinymed.tasks.config import Config
 
-ASKED = "config.toml"
+ASKED, PREDICTIONS, REPORT = "config.toml", "predictions.csv", "report.html"
 
 
-def keys(command: Callable) -> Callable:
-    """Every key of a Config as an option."""
-    for f in reversed(fields(Config)):
-        rule = f.metadata
-        kind: Any = type(f.default)
-        shown = "" if "[" in rule["help"] or f.default in ("", 0) else f" [{f.default}]"
-        if rule["choices"]:
-            kind = click.Choice([choice for choice in rule["choices"] if choice])
-        command = click.option(
-            f"--{f.name.replace('_', '-')}", f.name, type=kind, default=None, help=rule["help"] + shown
-        )(command)
-    return command
+def keys(*names: str) -> Callable:
+    """Keys of a Config as options, those of these names; all of them if there are none."""
+
+    def with_options(command: Callable) -> Callable:
+        for f in reversed([f for f in fields(Config) if f.name in names or not names]):
+            rule, option = f.metadata, f"--{f.name.replace('_', '-')}"
+            default = "" if "[" in rule["help"] or f.default in ("", 0) else f" [{f.default}]"
+            kind: Any = click.Choice(list(filter(None, rule["choices"]))) if rule["choices"] else type(f.default)
+            command = click.option(option, f.name, type=kind, default=None, help=rule["help"] + default)(command)
+        return command
+
+    return with_options
 
 
 @click.command(short_help="Train a network on a task, and write it to a folder: a run.")
-@keys
+@keys()
 @click.option("--config", type=FILE, help="A TOML file of the same keys; an option given beside it wins.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True,
@@ -48,11 +51,12 @@ def train(config: Path | None, out: Path, repeats: int, overwrite: bool, data_ho
     tinymed train --task breast-ultrasound --out runs/breast
     tinymed train --task ecg --model lstm --epochs 40 --seed 0 --out runs/ecg
     tinymed train --task diabetes --repeats 5 --out runs/folds
-    tinymed train --task breast-cytology --data train.csv --test test.csv --label diagnosis --out runs/mine
+    tinymed train --task breast-cytology --data my.csv --label kind --out runs/my
     tinymed train --config runs/ecg/config.toml --seed 1 --out runs/ecg-1
 
     \b
-    Tasks, and of each the data sets and the models; the first is taken if none is named:
+    Tasks, and of each the data sets and the models; the first is taken if none is
+    named:
     {tasks}
 
     What is not given is the recipe of task and model. A run that was interrupted goes on with the same line, to the
@@ -82,9 +86,13 @@ def _listed() -> str:
     """The tasks for the help: a line each, and below it data sets and models."""
     lines = []
     for task in TASKS.values():
-        lines.append(f"  {task.name:18} article {task.section}: {task.question}")
         models = dict.fromkeys(model for data in task.data.values() for model in data.models)
-        lines += [f"{'':20} data   {', '.join(task.data)}", f"{'':20} model  {', '.join(models)}"]
+        lines.append(f"{task.name} (article {task.section})")
+        for head, told in (("", task.question), ("data:  ", ", ".join(task.data)), ("model: ", ", ".join(models))):
+            later = " " * (4 + len(head))
+            lines += textwrap.wrap(
+                head + told, 76, initial_indent="    ", subsequent_indent=later, break_on_hyphens=False
+            )
     return "\n    ".join(lines)  # indented as the docstring is
 
 
@@ -101,22 +109,21 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
     from tinymed.tasks.judge import DISCLAIMER, write_predictions
     from tinymed.tasks.run import ABOUT, CHECKPOINT, WEIGHTS
 
-    if (out / ABOUT).exists() or (out / ASKED).exists():
-        if overwrite:
-            for name in (ABOUT, ASKED, CHECKPOINT, WEIGHTS):
-                (out / name).unlink(missing_ok=True)
-        else:
-            _refuse_another(asked, out)
-    if (out / ABOUT).exists():
-        run = tasks.load(out)
-        click.echo(f"{out} is trained already; `tinymed evaluate {shlex.quote(str(out))}` judges it again")
-        return run
-    task = tasks.task_called(asked.task)
-    parts = task.parts(asked, data_home)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
+    if not overwrite and ((out / ABOUT).exists() or (out / ASKED).exists()):
+        _refuse_another(asked, out)
+        if (out / ABOUT).exists():
+            run = tasks.load(out)
+            click.echo(f"{out} is trained already; `tinymed evaluate {shlex.quote(str(out))}` judges it again")
+            return run
+    if overwrite and asked.start and Path(asked.start).resolve() == out.resolve():
+        raise click.UsageError(f"start: {asked.start} is what would be written over; name another folder for --out")
+    parts = tasks.task_called(asked.task).parts(asked, data_home)
     click.echo(told(asked, parts))
-    run, parts = tasks.train(asked, parts=parts, checkpoint=out / CHECKPOINT)
+    if overwrite:
+        for name in (ABOUT, ASKED, CHECKPOINT, WEIGHTS, PREDICTIONS, REPORT):
+            (out / name).unlink(missing_ok=True)
+    with _kept(asked, out):
+        run, parts = tasks.train(asked, parts=parts, checkpoint=out / CHECKPOINT)
     if run.about["note"].startswith("interrupted"):
         click.echo(f"tinymed: {run.about['note']}; the same command goes on from there", err=True)
         sys.exit(130)
@@ -124,12 +131,34 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
         click.echo(f"tinymed: {run.about['note']}", err=True)
     evaluation = tasks.judge(run, parts.test)
     run.figures = evaluation.to_dict()
-    write_predictions(out / "predictions.csv", evaluation)
+    write_predictions(out / PREDICTIONS, evaluation)
     run.save(out)
     print_figures(evaluation, run)
-    click.echo(f"\nWritten to {out}/: {WEIGHTS} (the weights), {ABOUT}, {ASKED}, predictions.csv, {CHECKPOINT}")
+    click.echo(f"\nWritten to {out}/: {WEIGHTS} (the weights), {ABOUT}, {ASKED}, {PREDICTIONS}, {CHECKPOINT}")
     click.echo(f"`tinymed evaluate {shlex.quote(str(out))}` writes the report\n{DISCLAIMER}")
+    if run.task.mined:
+        write_mining(run, parts, out)
     return run
+
+
+@contextmanager
+def _kept(asked: Config, out: Path) -> Iterator[None]:
+    """What is asked for, in the folder; taken out again, with a folder made for it, if it cannot be trained so."""
+    from tinymed.tasks.run import CHECKPOINT
+
+    goes_on = (out / ASKED).exists()
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
+    try:
+        yield
+    except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError):
+        if not goes_on:
+            for name in (ASKED, CHECKPOINT):
+                (out / name).unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def _refuse_another(asked: Config, out: Path) -> None:
@@ -163,7 +192,7 @@ def told(asked: Config, parts: Any) -> str:
     lines = [
         f"{task.question} (article {task.section})",
         f"data: {data}: {generated}{len(parts.train)} train, {watched}{len(parts.test)} test",
-        f"model: {asked.model}, {asked.epochs} epochs, seed {asked.seed}",
+        f"model: {asked.model}, {asked.epochs} epoch{'s' * (asked.epochs > 1)}, seed {asked.seed}",
     ]
     if len(parts.classes) == 2:
         disease = parts.classes[task.looked_for(parts.classes, asked.positive)]
@@ -174,9 +203,14 @@ def told(asked: Config, parts: Any) -> str:
     return "\n".join(lines)
 
 
+def shown(name: str) -> str:
+    """A name from somebody's file as one line, and with nothing that a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
 def print_figures(evaluation: Any, run: Any) -> None:
     """The figures with their intervals, and the cases that they are counted from."""
-    positive = f" ({run.classes[run.positive]} is what is looked for)" if len(run.classes) == 2 else ""
+    positive = f" ({shown(run.classes[run.positive])} is what is looked for)" if len(run.classes) == 2 else ""
     click.echo(f"\nOn the test part{positive}: value and 95 % interval")
     for line in str(evaluation).splitlines():
         click.echo(f"  {line}")
@@ -184,7 +218,7 @@ def print_figures(evaluation: Any, run: Any) -> None:
         return
     click.echo("  confusion matrix, cases")
     short = run.classes if len(run.classes) == 2 else [f"{k}" for k in range(1, len(run.classes) + 1)]
-    heads, rows = [f"said {name}" for name in short], [f"truly {name}" for name in run.classes]
+    heads, rows = [f"said {shown(name)}" for name in short], [f"truly {shown(name)}" for name in run.classes]
     if len(run.classes) > 2:
         rows = [f"{k} {row}" for k, row in zip(short, rows)]
     left = max(map(len, rows)) + 4

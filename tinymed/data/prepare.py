@@ -219,12 +219,20 @@ class SelectColumns(Preparation):
 
 def _told_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """|μ₁ − μ₀| / (σ₁ + σ₀) of every column."""
-    difference = np.abs(one.mean(0) - other.mean(0))
-    spread = one.std(0, ddof=1) + other.std(0, ddof=1)
+    (mean, std), (other_mean, other_std) = _mean_and_deviation(one), _mean_and_deviation(other)
+    difference, spread = np.abs(mean - other_mean), std + other_std
     with np.errstate(divide="ignore", invalid="ignore"):
         score = difference / spread
     # no spread: a column that is constant tells nothing, one that is constant in each class tells all
     return np.where(spread > 0, score, np.where(difference > 0, np.finfo(float).max, 0.0))
+
+
+def _mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every column; of a constant one exactly, whose mean would be rounded and leave a spread."""
+    mean, std = x.mean(0), x.std(0, ddof=1)
+    constant = (x == x[0]).all(0)
+    mean[constant], std[constant] = x[0, constant], 0
+    return mean, std
 
 
 class Chain(Preparation):

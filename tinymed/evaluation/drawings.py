@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ SERIES = [f"#0401{k:02x}" for k in range(8)]
 COLOURS = {INK: "currentColor", PALE: "var(--pale)", LINE: "var(--line)"} | {
     colour: f"var(--series-{k})" for k, colour in enumerate(SERIES)
 }
+SHAPES = {"s": "M9 1h10v10h-10Z", "^": "M14 0l6 11h-12Z", "D": "M14 0l6 6-6 6-6-6Z", "v": "M14 12l6-11h-12Z"}
 DASHES = ["-", "--", "-.", ":", "-"]  # colour alone does not tell lines apart
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif", "text.color": INK, "axes.labelcolor": INK,
@@ -68,9 +69,11 @@ def _key(handle: Any) -> Markup:
     if isinstance(handle, Line2D):
         colour, dashes = to_hex(handle.get_color()), {"--": "6 3", "-.": "7 3 2 3", ":": "2 3"}
         dash, dot = dashes.get(str(handle.get_linestyle()), ""), handle.get_marker() in ("o", ".")
-        line = handle.get_linestyle() != "None"
+        line, shape = handle.get_linestyle() != "None", str(handle.get_marker())
         drawn = f'<path d="M0 6H28" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>' if line else ""
-        drawn += f'<circle cx="14" cy="6" r="{3 if line else 5}" fill="{colour}"/>' if dot else ""
+        fill = f'fill="none" stroke="{colour}"' if handle.get_markerfacecolor() == "none" else f'fill="{colour}"'
+        drawn += f'<circle cx="14" cy="6" r="{3 if line else 5}" {fill}/>' if dot else ""
+        drawn += f'<path d="{SHAPES[shape]}" {fill}/>' if shape in SHAPES else ""
     else:  # bars
         drawn = f'<rect y="1" width="28" height="10" fill="{to_hex(handle.get_facecolor())}"/>'
     svg = Markup('<svg viewBox="0 0 28 12" aria-hidden="true">{}</svg>').format(Markup(_coloured(drawn)))
@@ -215,3 +218,21 @@ def residuals(evaluation: RegressionEvaluation) -> Markup:
         axes.grid(False)
 
     return _svg("residuals", "Histogram of the errors", draw)
+
+
+def feature_map(positions: np.ndarray, labels: np.ndarray, classes: Sequence[str], wrong: np.ndarray) -> Markup:
+    """Items in the plane (N,2), each class in its colour and shape; those in `wrong` (N,) bool are ringed."""
+    shapes = "o" + "".join(SHAPES)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        for k, name in enumerate(classes):
+            of = labels == k
+            style = {"color": SERIES[k % len(SERIES)], "ms": 4, "mew": 0, "alpha": 0.8}
+            axes.plot(*positions[of].T, shapes[k % len(shapes)], **style, label=f"{name}, {of.sum()}", clip_on=False)
+        if wrong.any():
+            ring = {"mfc": "none", "color": INK, "ms": 9, "mew": 0.9, "clip_on": False}
+            axes.plot(*positions[wrong].T, "o", **ring, label=f"said wrongly, {wrong.sum()}")
+        axes.set(title="Who is near whom", xlabel="t-SNE: the axes have no units", xticks=[], yticks=[])
+
+    return _svg("map", "Items in a plane: those that the network sees alike are near each other", draw, 4.2)

@@ -122,12 +122,14 @@ def clusters(features: Any, k: int, seed: int = 0, labels: Any = None) -> Cluste
     """k-means, the best of ten starts. It finds k clusters whether or not there are any: mind the silhouette."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, silhouette_score
+    from threadpoolctl import threadpool_limits
 
     x = rows(features, "features")
     _between("clusters", "k", k, 2, len(x) - 1)
     if (distinct := len(np.unique(x, axis=0))) < k:
         raise ValueError(f"clusters: k={k}, but the items have only {distinct} different values")
-    found = KMeans(k, n_init=10, random_state=seed).fit(x)
+    with threadpool_limits(1):  # its threads wait for one another at every step: on busy cores 10 s, not 0.05
+        found = KMeans(k, n_init=10, random_state=seed).fit(x)
     near = silhouette_score(x, found.labels_, sample_size=min(len(x), 5000), random_state=seed)
     known = None if labels is None else labels_of(x, None, labels)
     agreement = None if known is None else float(adjusted_rand_score(known[0], found.labels_))
@@ -153,6 +155,7 @@ def map2d(features: Any, seed: int = 0, perplexity: float = 30) -> np.ndarray:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     x = rows(features, "features")
     if len(x) < 4 or not perplexity > 0:
@@ -162,7 +165,8 @@ def map2d(features: Any, seed: int = 0, perplexity: float = 30) -> np.ndarray:
     x = PCA(min(50, *x.shape), random_state=seed).fit_transform(x)
     perplexity = min(perplexity, (len(x) - 1) / 3)
     start = "pca" if x.shape[1] > 1 else "random"
-    return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(x)
+    with threadpool_limits(1):  # as above: on busy cores 26 s, not 0.7
+        return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(x)
 
 
 def draw_map(

@@ -63,11 +63,16 @@ def write_page(
 
     Raises ValueError for twins of another size, OSError where the file cannot be written.
     """
-    path = Path(path)
     page = render(
         evaluation, title=title, data_card=data_card, model_card=model_card, history=history, examples=examples,
         twins=twins, command=command,
     )  # fmt: skip
+    return write_whole(path, page)
+
+
+def write_whole(path: str | Path, page: str) -> Path:
+    """Write a page to a file, whole or not at all; return its path. Raises OSError where it cannot be written."""
+    path = Path(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         partial.write_bytes(page.encode("utf-8", "replace"))
@@ -80,22 +85,27 @@ def write_page(
 
 def render(evaluation: Evaluation | RegressionEvaluation, **about: Any) -> str:
     """The page as text; arguments as of `write_page`."""
+    twinned = about.pop("twins")
+    return rendered(
+        "page.html",
+        about,
+        evaluation=evaluation,
+        drawn_from=_drawn_from(evaluation),
+        twins=None if twinned is None else _twins(evaluation, twinned),
+        training=_training(about.pop("history")),
+        **(_classes(evaluation) if isinstance(evaluation, Evaluation) else _values(evaluation)),
+    )
+
+
+def rendered(template: str, *about: Mapping[str, Any], **more: Any) -> str:
+    """A template of this folder, filled in; `css` is the pages' common style."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": number, "titled": titled}
-    twinned = about.pop("twins")
-    return environment.get_template("page.html").render(
-        about,
-        evaluation=evaluation,
-        css=(HERE / "page.css").read_text("utf-8"),
-        drawn_from=_drawn_from(evaluation),
-        twins=None if twinned is None else _twins(evaluation, twinned),
-        training=_training(about.pop("history")),
-        **(_classes(evaluation) if isinstance(evaluation, Evaluation) else _values(evaluation)),
-    )
+    return environment.get_template(template).render(*about, **more, css=(HERE / "page.css").read_text("utf-8"))
 
 
 def _classes(evaluation: Evaluation) -> dict[str, Any]:

@@ -6,6 +6,7 @@ print(tasks.judge(run, parts.test).figures["accuracy"])
 
 from tinymed.tasks.at_hand import at_hand
 from tinymed.tasks.config import Config, read_config
+from tinymed.tasks.findings import Findings, mine
 from tinymed.tasks.judge import judge, report
 from tinymed.tasks.learn import settled, train
 from tinymed.tasks.registry import TASKS, task_called
@@ -13,6 +14,6 @@ from tinymed.tasks.run import Run, load
 from tinymed.tasks.task import Data, Model, Parts, Samples, Task
 
 __all__ = [
-    "TASKS", "Config", "Data", "Model", "Parts", "Run", "Samples", "Task", "at_hand", "judge", "load", "read_config",
-    "report", "settled", "task_called", "train",
+    "TASKS", "Config", "Data", "Findings", "Model", "Parts", "Run", "Samples", "Task", "at_hand", "judge", "load",
+    "mine", "read_config", "report", "settled", "task_called", "train",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ Each key stands here once: it is a field of Config, a key of a TOML file, and an
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -32,8 +33,11 @@ class Config:
     test: str = key("", "File or folder to judge by, where --data is your own; else a fifth of it is kept for that.")
     label: str = key("diagnosis", "Column of classes in a table of your own.")
     text: str = key("text", "Column of texts in a table of your own.")
-    group: str = key("", "Column that says whose a row is: a patient never stands on both sides of a split.")
-    encoding: str = key("utf-8", "How a table of your own is encoded, such as gb18030.")
+    group: str = key(
+        "",
+        "Column that says whose a row is, or a pattern that finds it in a picture's path: nobody stands on both sides.",
+    )
+    encoding: str = key("", "How a table of your own is encoded, such as gb18030 [utf-8].")
     image_shape: str = key(
         "", "Columns of your table are pixels of such a picture, HxW, or what pictures are brought to."
     )
@@ -70,7 +74,8 @@ class Config:
     layer_decay: float = key(1.0, "Each earlier layer learns at so many times the rate of the next.", above=0, most=1)
     # how it is judged
     positive: str = key("", "The class to be found [the disease, else the last in order].")
-    threshold: str = key("0.5", "From which probability on, or the rule that chooses it on validation data.")
+    threshold: str = key("0.5", "From which probability on, or the rule that chooses it on validation data, such as "
+                         "youden or sensitivity=0.90.")  # fmt: skip
 
     @classmethod
     def of(cls, given: Mapping[str, Any], where: str = "") -> Config:
@@ -108,6 +113,8 @@ def _checked(name: str, value: Any, f: Any) -> Any:
         raise ValueError(f"{name} is one of {', '.join(map(repr, rule['choices']))}, got {value!r}")
     if kind is str:
         return value
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value}")
     for bound, holds, said in (
         ("least", lambda limit: value >= limit, "at least"),
         ("above", lambda limit: value > limit, "above"),

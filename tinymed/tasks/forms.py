@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinymed.data.tabular import Layout
 from tinymed.evaluation import fragments
 from tinymed.tasks.config import Config
 
 if TYPE_CHECKING:
     from tinymed.tasks.run import Run
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".parquet", ".pq")
 
 
 class Form(ABC):
@@ -24,7 +27,7 @@ class Form(ABC):
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         """A labelled data set from a file or folder of one's own.
 
-        like  of one to be judged by: what the training set's `classes` and `layout` are
+        like  of one to be judged by: the training set, or the run, whose classes and columns or size it must have
         """
 
     @abstractmethod
@@ -44,16 +47,16 @@ class Tables(Form):
     """Rows of measures, in a CSV or Parquet file with a column of classes."""
 
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
+        if like is not None and not like.classes:
+            raise ValueError(f"{path}: the run tells a value, and tables of values of your own are not read")
         return _rows(path, config, like, missing="nan")
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         from tinymed.data import load_rows
-        from tinymed.data.tabular import Layout
 
-        if path.suffix not in TABLES:
+        if path.suffix.lower() not in TABLES:
             raise ValueError(f"{path}: the run reads tables of {len(run.columns)} measures; give a .csv file")
-        named = Layout(run.config.label, "id", None, columns=run.columns, missing="nan")
-        return load_rows(path, run.layout or named)
+        return load_rows(path, _layout(run, run.config, missing="nan"))
 
     def shown(self, x: Any, run: Run) -> str:
         return fragments.table_fragment(run.columns, x, run.typical)
@@ -68,17 +71,23 @@ class Pictures(Form):
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         from tinymed.data import ImageFolder
 
-        size = sizes(config.image_shape)
+        size = sizes(config.image_shape) if like is None else (_shape(like)[-2], _shape(like)[-1])
         if Path(path).is_dir():
-            return ImageFolder(path, size, group=config.group or None, classes=None if like is None else like.classes)
+            try:
+                group = re.compile(config.group) if config.group else None
+            except re.error as error:
+                raise ValueError(f"group: {config.group!r} is no regular expression: {error}") from None
+            return ImageFolder(path, size, group=group, classes=None if like is None else like.classes)
         if size is None:
             raise ValueError(f"{path}: of which size are the pictures in its rows? Give image_shape, such as 28x28")
+        if like is not None and getattr(like, "layout", None) is None:
+            raise ValueError(f"{path}: the run has learnt from no table; give a folder of pictures, one for each class")
         return _rows(path, config, like, image_shape=size, normalize=True)
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         from tinymed.data import load_rows, read_picture
 
-        if path.suffix not in TABLES:
+        if path.suffix.lower() not in TABLES:
             return [str(path)], read_picture(path, run.shape)[None]
         if run.layout is None:
             raise ValueError(f"{path}: the run reads {self.told(run.shape)}, not tables")
@@ -117,6 +126,8 @@ class Signals(Form):
         from tinymed.data import LabelledDataset
 
         rows = _rows(path, config, like)
+        if like is not None and rows.inputs.shape[1] != _shape(like)[-1]:
+            raise ValueError(f"{path} holds signals of {rows.inputs.shape[1]} samples, expected {_shape(like)[-1]}")
         made = LabelledDataset(rows.inputs.array[:, None], rows.labels, rows.classes, rows.source, groups=rows.groups)
         made.layout = rows.layout  # type: ignore[attr-defined]
         return made
@@ -124,9 +135,10 @@ class Signals(Form):
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         from tinymed.data import load_rows
 
-        if path.suffix in TABLES and run.layout is not None:
+        suffix = path.suffix.lower()
+        if suffix in TABLES and run.layout is not None:
             names, x = load_rows(path, run.layout)
-        elif path.suffix in (".npy", ".csv", ".txt"):
+        elif suffix in (".npy", ".csv", ".txt"):
             x = np.atleast_2d(_numbers(path))
             names = [f"{path}, signal {k}" for k in range(1, len(x) + 1)]
         else:
@@ -149,14 +161,14 @@ class Texts(Form):
         from tinymed.data import load_texts
 
         classes = None if like is None else like.classes
-        return load_texts(path, config.text, config.label, config.encoding, classes, group=config.group or None)
+        return load_texts(path, config.text, config.label, config.encoding or None, classes, group=config.group or None)
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         from tinymed.data import read_texts
 
-        if path.suffix not in (".txt", *TABLES):
+        if path.suffix.lower() not in (".txt", *TABLES):
             raise ValueError(f"{path}: the run reads texts: a .txt file for each, or a column of a table")
-        texts = read_texts(path, run.config.text, run.config.encoding)
+        texts = read_texts(path, run.config.text, run.config.encoding or None)
         return [f"{path}, text {k}" if len(texts) > 1 else str(path) for k in range(1, len(texts) + 1)], texts
 
     def shown(self, x: Any, run: Run) -> str:
@@ -170,24 +182,37 @@ def _rows(path: str, config: Config, like: Any, **how: Any) -> Any:
     """A table of one's own, its numbers as they stand unless `how` says otherwise."""
     from tinymed.data import load_csv
 
-    if Path(path).suffix not in TABLES:
+    if Path(path).suffix.lower() not in TABLES:
         raise ValueError(f"{path}: expected a table, {' or '.join(TABLES)}")
     if like is not None:
-        return load_csv(path, like=like.layout)
+        return load_csv(path, like=_layout(like, config, how.get("missing", "refuse")))
     how = {"normalize": False, **how}
-    return load_csv(path, label=config.label, encoding=config.encoding, group=config.group or None, **how)
+    return load_csv(path, label=config.label, encoding=config.encoding or None, group=config.group or None, **how)
+
+
+def _shape(like: Any) -> tuple[int, ...]:
+    """Of one item of a training set, or of what a run takes."""
+    return like.shape if hasattr(like, "shape") else like.inputs.shape[1:]
+
+
+def _layout(like: Any, config: Config, missing: str) -> Layout:
+    """How a table is read that is like the training set, or like a run's; a run on named data has read no table."""
+    layout = like.layout or Layout("", "id", None, columns=like.columns, classes=like.classes, missing=missing)
+    return replace(layout, label=config.label, group=config.group or None, encoding=config.encoding or None)
 
 
 def _numbers(path: Path) -> np.ndarray:
     """The numbers of a .npy file, or of a text file of numbers apart by commas or blanks."""
     try:
-        if path.suffix == ".npy":
-            x = np.load(path, allow_pickle=False)
+        if path.suffix.lower() == ".npy":
+            with open(path, "rb") as stream:
+                x = np.lib.format.read_array(stream, allow_pickle=False)
         else:
-            x = np.loadtxt(path, delimiter="," if "," in path.read_text() else None)
-    except ValueError as error:
+            text = path.read_text(encoding="utf-8-sig")
+            x = np.loadtxt(text.splitlines(), delimiter="," if "," in text else None) if text.strip() else np.empty(0)
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path} does not hold numbers alone: {error}") from None
-    if x.dtype.kind not in "fiu" or not np.isfinite(x).all():
+    if x.dtype.kind not in "fiu" or not x.size or not np.isfinite(x).all():
         raise ValueError(f"{path}: expected finite numbers, got {x.dtype} {x.shape}")
     return x
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import platform
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import tinymed
 from tinymed import nn
 from tinymed.data import DataLoader, TensorDataset
 from tinymed.data.sampler import balanced_sampler
+from tinymed.data.tables import listed
 from tinymed.evaluation import choose_threshold
 from tinymed.optim import Adam, AdamW, Optimizer
 from tinymed.optim.lr_scheduler import CosineAnnealingLR
@@ -23,10 +25,13 @@ from tinymed.tasks.config import Config
 from tinymed.tasks.registry import task_called
 from tinymed.tasks.run import Run, build, loss_for
 from tinymed.tasks.run import load as load_run
-from tinymed.tasks.task import Parts, Samples
+from tinymed.tasks.task import Parts, Samples, Task, number
 from tinymed.training import History, fit
 from tinymed.training.models import keras_weights_
 from tinymed.training.transfer import freeze, layerwise_groups, transfer
+
+LOG = logging.getLogger(__name__)
+FOR_CLASSES = ("positive", "class_weight", "sampling", "mixup")
 
 
 def train(
@@ -50,11 +55,11 @@ def train(
     data = task.of(config)
     parts = task.parts(config, None if data_home is None else Path(data_home)) if parts is None else parts
     chosen = data.choose(config, parts.train) if data.choose else config
+    positive = _positive(task, config, parts.classes)
     began = time.perf_counter()
     prepared, model, history = learnt(
         chosen, parts.train, parts.validation, parts.classes, parts.columns, checkpoint=checkpoint, verbose=verbose
     )
-    positive = task.looked_for(parts.classes, config.positive) if parts.classes else 0
     shape = prepared(parts.train.take(np.arange(1)).x).shape[1:]
     run = Run(
         config, chosen, shape, parts.classes, parts.columns, parts.layout, prepared, model, positive,
@@ -130,11 +135,21 @@ def _drawn(dataset: TensorDataset, y: np.ndarray, classes: tuple[str, ...], conf
 def _begin_elsewhere(model: nn.Module, config: Config) -> None:
     """Take over weights of another run, and freeze what is not to learn."""
     if config.start:
-        transfer(model, load_run(config.start).model.state_dict())
-    layers = dict(model.named_children())
-    names = list(layers)[:-1] if config.freeze == "features" else config.freeze.split(",") if config.freeze else []
-    for name in names:
-        freeze(model.get_submodule(name))
+        own = model.state_dict()
+        left = transfer(model, load_run(config.start).model.state_dict())
+        fresh = [*left.missing_keys, *left.mismatched_keys]
+        LOG.info(
+            "%s: %d of %d arrays of weights taken over%s", config.start, len(own) - len(fresh), len(own),
+            f"; as they were drawn: {listed(fresh)}" if fresh else "",
+        )  # fmt: skip
+    layers = list(dict(model.named_children()))
+    frozen = layers[:-1] if config.freeze == "features" else [name.strip() for name in config.freeze.split(",") if name]
+    if not frozen:
+        return
+    try:
+        freeze(model, *frozen)
+    except ValueError as error:
+        raise ValueError(f"freeze: {error}; its layers are {', '.join(layers)}, and those within") from None
 
 
 def _optimizer(model: nn.Module, config: Config) -> Optimizer:
@@ -155,11 +170,27 @@ def _typical(x: Any) -> list[list[float]] | None:
     return [middle.tolist(), (high - low).tolist()]
 
 
+def _positive(task: Task, config: Config, classes: tuple[str, ...]) -> int:
+    """The number of the class to be found. Refuses, before anything is learnt, what would fit no such classes."""
+    if not classes and (told := [key for key in FOR_CLASSES if getattr(config, key)]):
+        raise ValueError(f"{', '.join(told)}: only where classes are told; here it is a value")
+    if len(classes) == 2:
+        threshold = number(config.threshold)
+        if threshold is None:
+            choose_threshold([0.2, 0.8], [0, 1], rule=config.threshold)  # refuses an unknown rule
+        elif not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must lie in 0…1, or be the name of a rule, got {config.threshold}")
+    elif config.threshold != Config.threshold:
+        raise ValueError(f"threshold: only where there are two classes; here {len(classes) or 'it is a value'}")
+    return task.looked_for(classes, config.positive) if classes else 0
+
+
 def _threshold(run: Run, parts: Parts) -> float:
     """The number that the config gives, or what its rule chooses on the validation part."""
-    try:
-        return float(run.config.threshold)
-    except ValueError:
-        watched = parts.validation
-        assert watched is not None  # a rule has something kept back to choose by
-        return choose_threshold(run.predict(watched.x), watched.y, run.positive, run.config.threshold)
+    given = number(run.config.threshold)
+    if given is not None:
+        return given
+    watched = parts.validation
+    if watched is None:
+        raise ValueError(f"threshold: {run.config.threshold} is chosen on a validation part, and there is none")
+    return choose_threshold(run.predict(watched.x), watched.y, run.positive, run.config.threshold)

@@ -20,4 +20,5 @@ MINING = replace(
     positive=("malignant", "pneumonia"),
     intended="Teaching what to look for in data before and after a model. Not a clinical device.",
     limits="A map of features shows who is near, not how far groups are apart. What is found depends on the network.",
+    mined=True,
 )

@@ -8,19 +8,21 @@ checkpoint.safetensors   the state after the last epoch, for going on
 from __future__ import annotations
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinymed import nn
+from tinymed.data.folds import apart
 from tinymed.data.prepare import from_state
 from tinymed.data.tabular import Layout
 from tinymed.tasks.config import Config
 from tinymed.tasks.registry import task_called
-from tinymed.tasks.task import Data, Task
+from tinymed.tasks.task import Data, Parts, Samples, Task
 from tinymed.training import load_weights, predict, save_weights
 
 ABOUT, WEIGHTS, CHECKPOINT = "run.json", "model.safetensors", "checkpoint.safetensors"
@@ -74,16 +76,44 @@ class Run:
         found = predict(self.model, np.asarray(self.prepared(x)), loss=self.loss)
         return found[:, 0] if found.shape[1] == 1 else found
 
+    def judged_by(self, path: str | Path, parts: Parts, **keys: str) -> Parts:
+        """These parts, with a file or folder of one's own in place of the test part.
+
+        keys  label, text, group, encoding: how the file is read, where that differs from what the run's config says
+
+        Raises ValueError for other columns or sizes, for a class that is none of the run's, and for a patient of the
+        training part.
+        """
+        config = Config.of(asdict(self.config) | keys)
+        test = Samples.of(self.data.form.dataset(str(path), config, like=self))
+        if test.groups is not None and parts.train.groups is not None:
+            apart({"training": parts.train.groups, "test": test.groups})
+        return replace(parts, test=test, judged=str(path))
+
     def save(self, folder: str | Path) -> None:
         """Write weights and run.json; each appears whole or not at all, run.json last."""
         folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.model, folder / WEIGHTS)
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("model", "prepared")}
         kept |= {"config": asdict(self.config), "settled": asdict(self.settled), "prepared": self.prepared.state()}
         kept["layout"] = None if self.layout is None else self.layout.state()
         partial = folder / f".{ABOUT}.part"
-        partial.write_text(as_json(kept), encoding="utf-8")
-        os.replace(partial, folder / ABOUT)
+        try:
+            partial.write_text(as_json(kept), encoding="utf-8")
+            os.replace(partial, folder / ABOUT)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+SOUND = {  # what an entry must be that nothing else looks at when it is read
+    "positive": lambda kept: type(kept["positive"]) is int and 0 <= kept["positive"] < max(1, len(kept["classes"])),
+    "threshold": lambda kept: isinstance(kept["threshold"], int | float),
+    "counts": lambda kept: isinstance(kept["counts"], dict),
+    "about": lambda kept: isinstance(kept["about"], dict) and "unit" in kept["about"],
+    "history": lambda kept: isinstance(kept["history"], dict) and bool(kept["history"].get("epoch")),
+    "figures": lambda kept: isinstance(kept["figures"], dict),
+}
 
 
 def load(folder: str | Path) -> Run:
@@ -100,15 +130,21 @@ def load(folder: str | Path) -> Run:
         raise ValueError(f"{folder}/{ABOUT} does not say {', '.join(sorted(missing))}, as train writes it; train anew")
     kept = {name: kept[name] for name in wanted}
     try:
-        config, settled = (Config.of(kept[name], f"{folder}/{ABOUT}: ") for name in ("config", "settled"))
+        if wrong := [name for name, sound in SOUND.items() if not sound(kept)]:
+            raise TypeError(f"{wrong[0]} cannot be {kept[wrong[0]]!r}")
+        config, settled = (Config.of(kept[name]) for name in ("config", "settled"))
         kept |= {"config": config, "settled": settled, "prepared": from_state(kept["prepared"])}
         kept |= {name: tuple(kept[name]) for name in ("shape", "classes", "columns")}
         if kept["layout"] is not None:
             kept["layout"] = Layout.from_state(kept["layout"])
         model = build(settled, kept["shape"], kept["classes"], kept["prepared"])
-    except (TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"{folder}/{ABOUT} is damaged: {error}; train the run anew") from None
-    model.load_state_dict(load_weights(folder / WEIGHTS))
+    weights = load_weights(folder / WEIGHTS)
+    try:
+        model.load_state_dict(weights)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{folder}/{WEIGHTS} does not fit {ABOUT}: {error}") from None
     return Run(**kept, model=model)
 
 
@@ -124,7 +160,7 @@ def loss_for(classes: tuple[str, ...]) -> str:
 
 
 def as_json(about: dict) -> str:
-    """JSON, which knows no NaN and no arrays: null and lists."""
+    """JSON, which knows no NaN, no infinity and no arrays: null and lists."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -133,6 +169,6 @@ def as_json(about: dict) -> str:
             return [plain(v) for v in value]
         if hasattr(value, "tolist"):
             return plain(value.tolist())
-        return None if isinstance(value, float) and value != value else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps(plain(about), indent=1, ensure_ascii=False) + "\n"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinymed.nn import Module
     from tinymed.tasks.forms import Form
 
+OWN = ("test", "label", "text", "group", "encoding", "image_shape")  # keys that tell how data of one's own are read
 FOLDS = 5  # where there is no official split, a fifth is judged by
 WATCHED = 0.15  # share of the training part that is kept to choose by, if no other is asked for
 
@@ -60,6 +61,7 @@ class Parts:
     classes  their names; none where a value is told
     layout   how a table was read, for later files of the same kind
     unit     of the value that is told, where it is one
+    judged   the file or folder of the test part, where it is one's own
     """
 
     train: Samples
@@ -72,6 +74,7 @@ class Parts:
     columns: tuple[str, ...] = ()
     layout: Any = None
     unit: str = ""
+    judged: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Task:
     data      by name, the first one by default; those whose names start with "generated" come from no patient
     positive  names of the class to be found; where no class is called so, it is the last
     intended  what its models are for; limits: what they are not
+    mined     whether what the data hold is told after training, see `mine`
     """
 
     name: str
@@ -112,10 +116,22 @@ class Task:
     positive: tuple[str, ...]
     intended: str
     limits: str
+    mined: bool = False
 
     def settle(self, given: Mapping[str, Any]) -> Config:
         """The whole Config: the model's recipe, and over it what was given. Raises ValueError for unknown names."""
         config = Config.of({"task": self.name, **given})
+        if config.data in ("", *self.data):
+            if told := [key for key in OWN if getattr(config, key) != getattr(Config, key)]:
+                where = config.data or next(iter(self.data))
+                raise ValueError(
+                    f"{', '.join(told)}: only for data of your own; how {where} is read and split is fixed"
+                )
+        elif not Path(config.data).exists():
+            raise ValueError(
+                f"{self.name}: there is no data set, file or folder {config.data!r}{nearest(config.data, self.data)}; "
+                f"its data sets are {', '.join(self.data)}"
+            )
         data = self.of(config)
         name = config.model or next(iter(data.models))
         if name not in data.models:
@@ -133,17 +149,10 @@ class Task:
             return first
         if config.data in self.data:
             return self.data[config.data]
-        if not Path(config.data).exists():
-            raise ValueError(
-                f"{self.name}: there is no data set, file or folder {config.data!r}{nearest(config.data, self.data)}; "
-                f"its data sets are {', '.join(self.data)}"
-            )
         return replace(first, load=lambda config, home: _own(config, first.form))
 
     def parts(self, config: Config, data_home: Path | None = None) -> Parts:
         """The data, split; with part of the training labels, if `fraction` says so. Patients never on both sides."""
-        if config.test and (not config.data or config.data in self.data):
-            raise ValueError(f"{self.name}: test is for data of your own; {config.data or 'its data'} has a split")
         parts = self.of(config).load(config, data_home)
         if config.fraction < 1:
             few, _ = stratified_split(
@@ -151,8 +160,7 @@ class Task:
             )
             parts = replace(parts, train=parts.train.take(few))
         sides = {"training": parts.train, "validation": parts.validation, "test": parts.test}
-        if parts.train.groups is not None:
-            apart({name: side.groups for name, side in sides.items() if side is not None})
+        apart({name: side.groups for name, side in sides.items() if side is not None and side.groups is not None})
         return parts
 
     def looked_for(self, classes: Sequence[str], wanted: str) -> int:
@@ -169,11 +177,22 @@ class Task:
 
 def _own(config: Config, form: Form) -> Parts:
     train = form.dataset(config.data, config)
-    if train.groups is None and hasattr(train, "texts"):  # equal texts never stand on both sides
+    if len(train.classes) < 2:
+        raise ValueError(f"{config.data} holds one class alone, {train.classes[0]!r}: there is nothing to tell it from")
+    if train.groups is None and hasattr(train, "texts"):  # of a split made here, equal texts stand on one side
         train.groups = np.unique(train.texts, return_inverse=True)[1]
-    if not config.test:
-        return folded(config, train)
-    return official(config, train, form.dataset(config.test, config, like=train))
+    if config.test:
+        parts = official(config, train, form.dataset(config.test, config, like=train))
+        return replace(parts, judged=config.test)
+    y = np.asarray(train.labels)
+    for k, name in enumerate(train.classes):
+        count, of = ((y == k).sum(), "rows") if train.groups is None else (len(set(train.groups[y == k])), "groups")
+        if count < FOLDS:
+            raise ValueError(
+                f"{config.data}: class {name!r} has {count} {of}, too few to keep a fifth to judge by; {FOLDS} are "
+                "needed: leave the class out, or give test"
+            )
+    return folded(config, train)
 
 
 def official(config: Config, train: Any, test: Any, validation: Any = None) -> Parts:
@@ -196,7 +215,7 @@ def folded(config: Config, whole: Any) -> Parts:
 
 def _kept_back(config: Config, train: Samples) -> tuple[Samples, Samples | None]:
     """Training part and what is watched, where a share is asked for or something is chosen by it."""
-    chosen = config.patience or config.keep == "best" or not _is_number(config.threshold)
+    chosen = config.patience or config.keep == "best" or number(config.threshold) is None
     share = config.validation or (WATCHED if chosen else 0)
     if not share:
         return train, None
@@ -204,12 +223,12 @@ def _kept_back(config: Config, train: Samples) -> tuple[Samples, Samples | None]
     return train.take(learnt), train.take(watched)
 
 
-def _is_number(text: str) -> bool:
+def number(threshold: str) -> float | None:
+    """The number that a threshold is, or None where it is a rule."""
     try:
-        float(text)
+        return float(threshold)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _about(dataset: Any) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _labels(rng: np.random.Generator) -> list[Case]:
 BALANCED_WEIGHTS = Exercise(
     "balanced_weights",
     24,
-    "the weight (C,) of each class, N / (C · N_c): every class counts the same in all, and the samples' mean weight is 1",
+    "the weight (C,) of each class, N / (C · N_c): all classes count alike, and the samples' mean weight is 1",
     balanced_weights,
     _labels,
     {
@@ -198,7 +198,9 @@ def _unit(x: Array) -> Array:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def _nearest(x: Array, who: Array, a: Array, itself: float = -np.inf, change: Callable[[Array], Array] = lambda r: r):
+def _nearest(
+    x: Array, who: Array, a: Array, itself: float = -np.inf, change: Callable[[Array], Array] = np.positive
+) -> float:
     r = change(a @ a.T)
     if itself:
         np.fill_diagonal(r, itself)

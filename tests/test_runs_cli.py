@@ -1,0 +1,513 @@
+"""Runs of `tinymed train`: configs, going on after an interruption, repeats, data of one's own of every form, and
+what `evaluate`, `predict` and `runs` make of them. Data are generated and few."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinymed.optim
+from tinymed.evaluation import choose_threshold
+from tinymed.tasks import load
+from tinymed.training import load_weights
+
+Image = pytest.importorskip("PIL.Image")
+pytestmark = pytest.mark.usefixtures("few_pictures")
+CYTOLOGY = ("train", "--task", "breast-cytology")
+RNG = np.random.default_rng(0)
+
+
+def about(run):
+    return json.loads((Path(run) / "run.json").read_text())
+
+
+def same_weights(one, other):
+    a, b = (load_weights(Path(run) / "model.safetensors") for run in (one, other))
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def measures(path, n=60, classes="MB", patients=0, first=0):
+    """A table of two measures of n cases in turn of these classes; three rows of each patient, if there are any."""
+    head = "id,diagnosis,a,b" + ",patient" * bool(patients)
+    rows = [f"{k},{classes[k % len(classes)]},{k % len(classes) + RNG.normal():.3f},{RNG.normal():.3f}"
+            + f",p{first + k // 3}" * bool(patients) for k in range(n)]  # fmt: skip
+    Path(path).write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def signals(path, classes):
+    """A table of signals, each class's waves of another length, the first class three times as often; its lines."""
+    t = np.linspace(0, 6, 32)
+    y = [max(0, k % (classes + 2) - 2) for k in range(15 * (classes + 2))]
+    x = np.array([np.sin((1 + k) * t) + 0.1 * RNG.normal(size=32) for k in y])
+    head = "kind," + ",".join(f"t{k}" for k in range(32))
+    rows = ["abcde"[k] + "," + ",".join(f"{v:.4f}" for v in row) for k, row in zip(y, x)]
+    Path(path).write_text("\n".join([head, *rows]) + "\n")
+    return x, head, rows
+
+
+# ---------------------------------------------------------------- the config
+
+
+def test_an_option_beats_the_toml_and_the_toml_the_recipe(command):
+    Path("c.toml").write_text('task = "breast-cytology"\nmodel = "logistic"\nepochs = 2\nlr = 1\nseed = 5\n')
+    assert command("train", "--config", "c.toml", "--epochs", 1, "--out", "run")[0] == 0
+    config = about("run")["config"]
+    assert (config["model"], config["epochs"], config["lr"], config["seed"]) == ("logistic", 1, 1.0, 5)
+    assert config["weight_decay"] == 1e-2  # the recipe's
+    assert tomllib.loads(Path("run/config.toml").read_text()) == config
+    assert command("train", "--config", "run/config.toml", "--out", "again")[0] == 0
+    assert same_weights("run", "again")
+
+
+TOMLS = {
+    "not TOML": ("epochs 3", "c.toml is no TOML file: Expected '='"),
+    "not text": (b"\xff", "c.toml is no TOML file: .*utf-8"),
+    "a word": ('epochs = "many"', "c.toml: epochs must be a whole number, got 'many'"),
+    "a bool": ("lr = true", "c.toml: lr must be a number, got True"),
+    "a number": ("task = 3", "c.toml: task must be a text, got 3"),
+    "a share of an epoch": ("epochs = 1.5", "c.toml: epochs must be a whole number, got 1.5"),
+    "nan": ("lr = nan", "c.toml: lr must be a finite number, got nan"),
+    "an unknown key": (
+        "epoch = 3",
+        r"c.toml: there is no key 'epoch' \(did you mean 'epochs'\?\); keys are task, model",
+    ),
+    "a table": ("[train]\nepochs = 3", "c.toml: there is no key 'train'"),
+    "no choice": ('tokens = "letter"', "c.toml: tokens is one of 'word', 'char', got 'letter'"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), TOMLS.values(), ids=TOMLS)
+def test_bad_tomls(refused, text, message):
+    Path("c.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    refused(message, "train", "--task", "diabetes", "--config", "c.toml", "--out", "x")
+    refused("'--config': File 'no.toml' does not exist", "train", "--config", "no.toml", "--out", "x")
+    assert not Path("x").exists()
+
+
+# ---------------------------------------------------------------- going on
+
+LONG = (*CYTOLOGY, "--epochs", 4, "--validation", 0.2, "--keep", "best", "--schedule", "cosine", "--seed", 3)
+
+
+@pytest.mark.parametrize("step", [1, 30])  # in the first epoch, before there is anything to keep, and in the third
+def test_after_ctrl_c_the_same_line_goes_on_to_the_same_weights(command, monkeypatch, step):
+    steps, honest = [], tinymed.optim.AdamW.step
+
+    def interrupted(optimizer):
+        steps.append(1)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        honest(optimizer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tinymed.optim.AdamW, "step", interrupted)
+        code, _, complaint = command(*LONG, "--out", "run")
+    epoch = 1 + (step - 1) // 12
+    assert code == 130
+    assert complaint.count("\n") == 1 + complaint.count("Epoch")
+    assert f"interrupted in epoch {epoch}; " in complaint
+    assert "the same command goes on from there" in complaint
+    assert not Path("run/run.json").exists()
+    assert command(*LONG, "--out", "run")[0] == command(*LONG, "--out", "whole")[0] == 0
+    assert same_weights("run", "whole")
+    one, other = about("run"), about("whole")
+    assert one["history"] == other["history"]
+    assert one["figures"] == other["figures"]
+
+
+def test_after_being_killed_the_same_line_goes_on(command):
+    dies = """
+import os, sys, tinymed.optim, tinymed.cli
+steps, honest = [], tinymed.optim.AdamW.step
+def step(optimizer):
+    steps.append(1)
+    if len(steps) == 30:
+        os._exit(9)
+    honest(optimizer)
+tinymed.optim.AdamW.step = step
+tinymed.cli.main(sys.argv[1:])
+"""
+    line = [*map(str, LONG), "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", dies, *line], capture_output=True, env=os.environ)
+    assert done.returncode == 9
+    assert {path.name for path in Path("run").iterdir()} == {"config.toml", "checkpoint.safetensors"}
+    assert command(*LONG, "--out", "run")[0] == command(*LONG, "--out", "whole")[0] == 0
+    assert same_weights("run", "whole")
+
+
+def test_a_finished_run_is_left_alone_and_another_config_refused(command, refused):
+    line = (*CYTOLOGY, "--epochs", 1, "--out", "run")
+    assert command(*line)[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    code, text, _ = command(*line)
+    assert code == 0
+    assert text == "run is trained already; `tinymed evaluate run` judges it again\n"
+    refused(
+        r"run holds another run \(lr was 0.001, is now 0.5; seed was 0, is now 1\)", *line, "--lr", 0.5, "--seed", 1
+    )
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+    Path("run/report.html").write_text("of the run before")
+    assert command(*line, "--seed", 1, "--overwrite")[0] == 0
+    assert about("run")["config"]["seed"] == 1
+    assert not Path("run/report.html").exists()
+    refused("run is what would be written over", *line, "--start", "run", "--overwrite")
+    assert Path("run/run.json").exists()
+
+
+def test_what_cannot_be_trained_leaves_nothing_and_can_be_mended(command, refused):
+    Path("there").mkdir()
+    Path("there/mine.txt").touch()
+    for out in ("there", "new/below"):
+        refused("the loss became nan in epoch 1", *CYTOLOGY, "--epochs", 2, "--lr", 1e30, "--out", out)
+    assert [path.name for path in Path().iterdir()] == ["there"]
+    assert [path.name for path in Path("there").iterdir()] == ["mine.txt"]
+    assert command(*CYTOLOGY, "--epochs", 1, "--out", "there")[0] == 0
+
+
+def test_bad_data_do_not_cost_the_run_that_was_to_be_written_over(command, refused):
+    measures("a.csv")
+    line = (*CYTOLOGY, "--data", "a.csv", "--epochs", 1, "--out", "run")
+    assert command(*line)[0] == 0
+    Path("a.csv").write_text("id,diagnosis,a,b\n1,M,x,2\n")
+    refused("line 2: column 'a' holds 'x'", *line, "--overwrite")
+    assert Path("run/run.json").exists()
+
+
+def test_repeats_are_runs_of_other_seeds_and_folds(command):
+    line = (*CYTOLOGY, "--epochs", 1)
+    assert command(*line, "--seed", 1, "--fold", 1, "--out", "r/1")[0] == 0
+    code, text, _ = command(*line, "--repeats", 3, "--out", "r")
+    assert code == 0
+    assert "r/1 is trained already" in text
+    configs = [about(f"r/{k}")["config"] for k in range(3)]
+    assert [(config["seed"], config["fold"]) for config in configs] == [(0, 0), (1, 1), (2, 2)]
+    found = [about(f"r/{k}")["figures"]["figures"]["accuracy"]["value"] for k in range(3)]
+    assert f"accuracy                         {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f}\n" in text
+    assert "Over 3 runs, mean ± standard deviation" in text
+    assert len(command("runs", "r")[1].splitlines()) == 4
+
+
+# ---------------------------------------------------------------- data of one's own
+
+
+def test_patients_never_stand_on_both_sides(command, refused):
+    measures("a.csv", patients=20)
+    measures("b.csv", 30, patients=20, first=19)
+    measures("c.csv", 30, patients=10, first=20)
+    line = (*CYTOLOGY, "--data", "a.csv", "--group", "patient", "--epochs", 1)
+    assert command(*line, "--validation", 0.2, "--out", "run")[0] == 0
+    run = load("run")
+    parts = run.task.parts(run.config)
+    sides = [set(side.groups) for side in (parts.train, parts.validation, parts.test)]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 20
+    assert run.columns == ("a", "b")
+    refused("'p19' stands in the training part and in the test part", *line, "--test", "b.csv", "--out", "x")
+    refused("'p.*'.* stands in the training part and in the test part", "evaluate", "run", "--test", "a.csv")
+    assert command(*line, "--test", "c.csv", "--out", "with_test")[0] == 0
+    assert about("with_test")["counts"] == {"train": 60, "validation": 0, "test": 30}
+    assert command("evaluate", "run", "--test", "c.csv")[0] == 0
+    assert Path("run/report-c.html").exists()
+    refused("no group column 'who'", *CYTOLOGY, "--data", "a.csv", "--group", "who", "--out", "x")
+
+
+def test_gaps_in_measures_are_filled_and_said_alike(command):
+    measures("a.csv")
+    Path("a.csv").write_text(Path("a.csv").read_text() + "98,M,,1\n99,B,1,NaN\n")
+    assert command(*CYTOLOGY, "--data", "a.csv", "--epochs", 1, "--out", "run")[0] == 0
+    middle = about("run")["typical"][0]
+    Path("gap.csv").write_text("a,b\n,0.5\nnan,0.5\n")
+    Path("filled.csv").write_text(f"b,a\n0.5,{middle[0]!r}\n")
+    _, text, _ = command("predict", "--run", "run", "gap.csv", "filled.csv")
+    assert len({line.partition(": ")[2] for line in text.splitlines()[:3]}) == 1
+
+
+def test_pictures_in_folders_and_in_tables(command, refused):
+    table = ["label," + ",".join(f"p{k}" for k in range(64))]
+    for k in range(24):
+        pixels = RNG.integers(0, 100, (8, 8)).astype(np.uint8) + np.uint8(100 * (k % 2))
+        folder = Path("mine") / ("benign", "malignant")[k % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"case{k // 2}_{k}.png")
+        table.append(",".join(map(str, ["BM"[k % 2], *pixels.ravel().tolist()])))
+    Path("mine.csv").write_text("\n".join(table) + "\n")
+    line = ("train", "--task", "breast-ultrasound", "--model", "small-resnet", "--epochs", 1)
+    code, text, _ = command(*line, "--data", "mine", "--group", "^case([0-9]+)", "--out", "folder")
+    assert code == 0
+    assert "taken as the disease: 'malignant'" in text
+    _, text, _ = command(*line, "--data", "mine.csv", "--label", "label", "--image-shape", "8x8", "--out", "table")
+    assert "taken as the disease: 'M'" in text
+    assert about("table")["shape"] == about("folder")["shape"] == [1, 8, 8]
+    picture = next(Path("mine/benign").iterdir())
+    _, text, _ = command("predict", "--run", "folder", picture)
+    assert re.match(rf"{picture}: (benign|malignant) \(\d+\.\d%\)\n", text)
+    Path("new.csv").write_text("\n".join(table[:3]) + "\n")
+    assert command("predict", "--run", "table", "new.csv", picture)[1].count("%)") == 3
+    assert command("evaluate", "table", "--test", "mine.csv")[0] == 0
+    assert "24 cases" in command("evaluate", "table", "--test", "mine.csv", "--out", "r.html")[1]
+    refused("holds no folders", "evaluate", "folder", "--test", "folder")
+    refused("stands in the training part and in the test part", "evaluate", "folder", "--test", "mine")
+    refused(r"'\(' is no regular expression", *line, "--data", "mine", "--group", "(", "--out", "x")
+
+
+def test_signals(command, refused):
+    x, head, rows = signals("s.csv", 3)
+    line = ("train", "--task", "ecg", "--model", "gru", "--data", "s.csv", "--label", "kind", "--epochs", 1)
+    assert command(*line, "--out", "run")[0] == 0
+    assert about("run")["shape"] == [1, 32]
+    np.save("new.npy", x[:2].round(4))
+    np.savetxt("new.txt", x[0].round(4)[None])
+    Path("new.csv").write_text("\n".join([head, *rows[:2]]) + "\n")
+    _, text, _ = command("predict", "--run", "run", "new.npy", "new.txt", "new.csv")
+    said = [line.partition(": ")[2] for line in text.splitlines()[:5]]
+    assert said[0] == said[2] == said[3]
+    assert said[1] == said[4]
+    assert command("evaluate", "run", "--test", "s.csv", "--out", "r.html")[0] == 0
+    for wrong in (x[:, :9], x[0, 0]):
+        np.save("wrong.npy", wrong)
+        refused("the run reads signals of 32 samples, the file holds", "predict", "--run", "run", "wrong.npy")
+    for text in ("", "1 2 a", "1,2\n3"):
+        Path("wrong.txt").write_text(text)
+        refused("wrong.txt", "predict", "--run", "run", "wrong.txt")
+    for bytes_ in (b"", Path("new.npy").read_bytes()[:150]):
+        Path("wrong.npy").write_bytes(bytes_)
+        refused("wrong.npy does not hold numbers alone", "predict", "--run", "run", "wrong.npy")
+
+
+def test_texts_in_gb18030(command, refused):
+    words = {"心": "胸痛 心悸", "肺": "咳嗽 气喘"}
+    rows = [f"{'心肺'[k % 2]},患者{words['心肺'[k % 2]]}{'，今日来诊' * (k % 4)}第{k}例" for k in range(40)]
+    Path("t.csv").write_bytes(("科室,主诉\n" + "\n".join(rows) + "\n").encode("gb18030"))
+    line = ("train", "--task", "medical-text", "--data", "t.csv", "--text", "主诉", "--label", "科室",
+            "--tokens", "char", "--epochs", 1, "--batch-size", 8)  # fmt: skip
+    refused('if it is Chinese text in GB18030 .* encoding="gb18030"', *line, "--out", "run")
+    assert command(*line, "--encoding", "gb18030", "--out", "run")[0] == 0
+    assert about("run")["classes"] == sorted("心肺")
+    Path("new.txt").write_bytes("患者咳嗽 气喘".encode("gb18030"))
+    code, text, _ = command("predict", "--run", "run", "new.txt", "t.csv")
+    assert code == 0
+    assert re.match(r"new.txt: [心肺] \(\d+\.\d%\)\nt.csv, text 1: [心肺]", text)
+    Path("other.csv").write_text("kind,words\n心,胸痛\n肺,咳嗽\n心,心悸\n")
+    other = ("--test", "other.csv", "--text", "words", "--label", "kind", "--encoding", "utf-8")
+    code, text, _ = command("evaluate", "run", *other)
+    assert code == 0
+    assert "3 cases" in text
+    assert "--encoding utf-8" in Path("run/report-other.html").read_text()
+    refused("no label column '科室'|not text in gb18030", "evaluate", "run", "--test", "other.csv")
+
+
+def test_another_test_set_for_a_run_on_named_data(command, refused):
+    """Such a run has read no table of one's own: columns and classes are what it knows."""
+    from tinymed.data import make_diabetes_table
+
+    assert command("train", "--task", "diabetes", "--data", "generated", "--epochs", 1, "--out", "run")[0] == 0
+    whole = make_diabetes_table(40, seed=9)
+    rows = [",".join(map(str, [whole.classes[k], *x])) for k, x in zip(whole.labels.numpy(), whole.inputs.numpy())]
+    Path("b.csv").write_text("\n".join([",".join(["outcome", *whole.columns]), *rows]) + "\n")
+    code, text, _ = command("evaluate", "run", "--test", "b.csv", "--label", "outcome")
+    assert code == 0
+    assert "  40 cases" in text
+    assert "b.csv" in Path("run/report-b.html").read_text()
+    refused("no label column 'diagnosis'", "evaluate", "run", "--test", "b.csv")
+    Path("c.csv").write_text("outcome,a\n1,2\n")
+    refused(
+        "has not the columns of the training file: missing", "evaluate", "run", "--test", "c.csv", "--label", "outcome"
+    )
+    Path("d.csv").write_text(Path("b.csv").read_text().replace("outcome", "diagnosis"))
+    assert command("predict", "--run", "run", "d.csv")[1].count("%)") == 40
+
+
+def test_a_value_is_told_with_its_unit(command, refused):
+    line = ("train", "--task", "leukemia", "--data", "generated-drug-response", "--epochs", 1)
+    code, text, _ = command(*line, "--model", "linear", "--out", "runs/one")
+    assert code == 0
+    assert re.search(r"\n  r2 +-?\d\.\d{3} \(", text)
+    assert "confusion" not in text
+    assert command(*line, "--out", "runs/two")[0] == 0
+    assert command("evaluate", "runs/one")[0] == 0
+    run = load("runs/one")
+    x = run.task.parts(run.config).test.x[:2]
+    rows = [",".join(map(str, row)) for row in x.tolist()]
+    Path("new.csv").write_text("\n".join([",".join(run.columns), *rows]) + "\n")
+    _, text, _ = command("predict", "--run", "runs/one", "new.csv")
+    told = run.predict(x)
+    assert text.startswith(f"new.csv, row 1: {told[0]:.3g} {run.about['unit']}\nnew.csv, row 2: {told[1]:.3g} ")
+    _, text, _ = command("runs")
+    assert re.search(r"runs/one +leukemia +generated-drug-response +linear +0 +1 +r2 ", text)
+    assert "model: 'linear' → 'dense'" in text
+    assert re.search(r"\nspearman +-?\d\.\d{3} \(", text)
+    for key in (("--positive", "a"), ("--mixup", 0.2), ("--class-weight", "balanced"), ("--sampling", "balanced")):
+        refused(f"{key[0][2:].replace('-', '_')}: only where classes are told", *line, *key, "--out", "x")
+    refused("the run tells a value, and tables of values", "evaluate", "runs/one", "--test", "new.csv")
+
+
+# ---------------------------------------------------------------- how it learns
+
+
+def test_another_run_to_start_from(command, refused):
+    signals("s.csv", 3)
+    first = ("train", "--task", "ecg", "--data", "s.csv", "--label", "kind", "--epochs", 1)
+    assert command(*first, "--out", "cnn")[0] == 0
+    assert command(*first, "--model", "gru", "--out", "gru")[0] == 0
+    line = (*first, "--seed", 1, "--lr", 1e-30)
+    code, _, complaint = command(*line, "--start", "cnn", "--out", "same")
+    assert code == 0
+    assert re.search(r"cnn: (\d+) of \1 arrays of weights taken over\n", complaint)
+    for name, array in load_weights("same/model.safetensors").items():
+        if "weight" in name:
+            np.testing.assert_allclose(array, load_weights("cnn/model.safetensors")[name], atol=1e-6)
+    refused("shares no name and shape with this", *line, "--model", "gru", "--start", "cnn", "--out", "x")
+    code, _, complaint = command(*line, "--model", "bilstm", "--start", "gru", "--out", "part")
+    assert code == 0
+    assert re.search(r"gru: 1 of 10 arrays of weights taken over; as they were drawn: '", complaint)
+
+
+def test_a_head_for_other_classes_is_drawn_anew(command):
+    measures("two.csv", classes="MB")
+    measures("three.csv", classes="XYZ")
+    assert command(*CYTOLOGY, "--data", "two.csv", "--epochs", 1, "--out", "two")[0] == 0
+    line = (*CYTOLOGY, "--data", "three.csv", "--epochs", 1, "--start", "two", "--freeze", "features")
+    code, _, complaint = command(*line, "--out", "three")
+    assert code == 0
+    own = load_weights("two/model.safetensors")
+    found = load_weights("three/model.safetensors")
+    kept = [name for name in own if own[name].shape == found[name].shape]
+    assert f"two: {len(kept)} of {len(own)} arrays of weights taken over; as they were drawn: '" in complaint
+    weights = [name for name in kept if "running" not in name and "num_batches" not in name]
+    assert all(np.array_equal(own[name], found[name]) for name in weights)  # frozen
+    assert 0 < len(kept) < len(own)
+
+
+@pytest.fixture(scope="module")
+def plain(few_pictures, tmp_path_factory):
+    """{classes: (the line, its run)}: trained as the recipe says, of two classes and of five."""
+    from tinymed.cli import main
+
+    folder = tmp_path_factory.mktemp("plain")
+    signals(folder / "s.csv", 5)
+    lines = {
+        2: [*CYTOLOGY, "--epochs", "2"],
+        5: ["train", "--task", "ecg", "--data", str(folder / "s.csv"), "--label", "kind", "--epochs", "2"],
+    }
+    for classes, line in lines.items():
+        main([*line, "--out", str(folder / str(classes))])
+    return {classes: (line, folder / str(classes)) for classes, line in lines.items()}
+
+
+WAYS = ["--class-weight balanced", "--sampling balanced", "--mixup 0.4", "--layer-decay 0.5", "--patience 1",
+        "--validation 0.2 --keep best", "--clip 0.01 --schedule cosine", "--init keras", "--freeze 0"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("classes", "way"), [
+    *((classes, way) for classes in (2, 5) for way in WAYS), (2, "--fraction 0.5"), (2, "--dropout 0"),
+    (5, "--augment signal-noise,signal-shift,signal-scale"), (5, "--weight-decay 0.1"),
+])  # fmt: skip
+def test_every_way_of_learning_makes_another_run(command, plain, classes, way):
+    line, run = plain[classes]
+    assert command(*line, *way.split(), "--out", "run")[0] == 0
+    assert not same_weights("run", run)
+    assert command("runs", "run")[0] == 0
+
+
+@pytest.mark.parametrize("rule", ["youden", "f1", "accuracy", "sensitivity=0.95", "specificity=0.90"])
+def test_a_threshold_is_chosen_on_what_is_kept_back(command, rule):
+    code, text, _ = command(*CYTOLOGY, "--epochs", 1, "--threshold", rule, "--out", "run")
+    assert code == 0
+    assert re.search(r": 387 train, 68 validation, 114 test\n", text)
+    run = load("run")
+    parts = run.task.parts(run.config)
+    watched = parts.validation
+    assert run.threshold == choose_threshold(run.predict(watched.x), watched.y, run.positive, rule)
+    assert command("evaluate", "run")[0] == 0
+    assert f"by {rule}, on the validation part" in Path("run/report.html").read_text()
+    sought = run.predict(parts.test.x)
+    said = np.where(sought > run.threshold, "M", "B")
+    Path("new.csv").write_text(
+        "\n".join([",".join(run.columns), *(",".join(map(str, row)) for row in parts.test.x.tolist())]) + "\n"
+    )
+    lines = command("predict", "--run", "run", "new.csv")[1].splitlines()[:-1]
+    assert [line.partition(": ")[2][0] for line in lines] == said.tolist()
+
+
+# ---------------------------------------------------------------- several runs
+
+
+def test_two_runs_are_compared_case_by_case(command, runs):
+    shutil.copytree(runs / "table", "a/one")
+    shutil.copytree(runs / "table", "a/two")
+    _, text, _ = command("runs", "a/one", "a/two", "--curves", "c.png")
+    assert "a/one → a/two: the same config\n" in text
+    assert re.search(r"\naccuracy +0\.000 \(no interval", text)
+    assert Image.open("c.png").width > 500
+    for spoil in (
+        lambda path: path.unlink(),
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("case,group,truth,B\n"),
+        lambda path: path.write_text(path.read_text().replace("M,", "X,")),
+        lambda path: path.write_text(path.read_text()[:-30]),
+        lambda path: path.write_bytes(b"\xff"),
+    ):
+        spoil(Path("a/two/predictions.csv"))
+        code, text, complaint = command("runs", "a/one", "a/two")
+        assert (code, complaint) == (0, "")
+        assert "not compared case by case: " in text
+        assert "predictions.csv" in text
+        shutil.copy("a/one/predictions.csv", "a/two/predictions.csv")
+
+
+def test_a_damaged_run_does_not_hide_the_others(command, refused, runs):
+    shutil.copytree(runs / "table", "runs/one")
+    shutil.copytree(runs / "table", "runs/two")
+    Path("runs/two/run.json").write_text("{")
+    code, text, complaint = command("runs")
+    assert code == 0
+    assert "runs/one" in text
+    assert "runs/two" not in text
+    assert re.fullmatch("tinymed: left out: runs/two/run.json is damaged: .*train the run anew\n", complaint)
+    refused("runs/two/run.json is damaged", "runs", "runs/two")
+    refused("there is no run in none; `tinymed train --out FOLDER` makes one", "runs", "none")
+
+
+def test_hostile_names_of_classes(command):
+    names = ("<script>alert(1)</script>", '=cmd|"/c calc"!A1, \x1b[31mred')
+    table = ["diagnosis,a,b"]
+    for k in range(40):
+        label = names[k % 2].replace('"', '""')
+        table.append(f'"{label}",{k % 2 + RNG.normal():.3f},{RNG.normal():.3f}')
+    Path("t.csv").write_text("\n".join(table) + "\n")
+    code, text, _ = command(*CYTOLOGY, "--data", "t.csv", "--epochs", 1, "--out", "run")
+    assert code == 0
+    assert "\x1b" not in text
+    assert "\x1b" not in command("evaluate", "run")[1]
+    page = Path("run/report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "\x1b" not in command("predict", "--run", "run", "t.csv")[1]
+    shutil.copytree("run", "again")
+    assert "not compared" not in command("runs", "run", "again")[1]
+    assert set(about("run")["classes"]) == set(names)
+
+
+def test_nothing_heavy_is_loaded_for_the_version():
+    heavy = ("sklearn", "scipy", "matplotlib", "PIL", "numba", "jinja2", "rich", "cupy")
+    code = f"import sys, tinymed.cli; sys.exit(' '.join(m for m in {heavy} if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line", [["--help"], ["train", "--help"], ["evaluate", "--help"], ["runs", "--help"]], ids=" ".join
+)
+def test_help_fits_a_terminal(command, monkeypatch, line):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = command(*line)[1]
+    assert max(map(len, text.splitlines())) <= 80
