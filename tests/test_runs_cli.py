@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tinymed.optim
+from tinymed import tasks
 from tinymed.evaluation import choose_threshold
 from tinymed.tasks import load
 from tinymed.training import load_weights
@@ -385,6 +386,27 @@ def test_a_head_for_other_classes_is_drawn_anew(command):
     weights = [name for name in kept if "running" not in name and "num_batches" not in name]
     assert all(np.array_equal(own[name], found[name]) for name in weights)  # frozen
     assert 0 < len(kept) < len(own)
+
+
+def test_a_head_that_tells_other_things_is_not_taken_over_even_if_it_fits(command):
+    measures("first.csv", classes="MB")
+    measures("second.csv", classes="XY")
+    assert command(*CYTOLOGY, "--data", "first.csv", "--epochs", 1, "--out", "first")[0] == 0
+    line = (*CYTOLOGY, "--data", "second.csv", "--epochs", 1, "--seed", 1, "--lr", 1e-30, "--start", "first")
+    code, _, complaint = command(*line, "--out", "second")
+    assert code == 0
+    own, found = (load_weights(f"{run}/model.safetensors") for run in ("first", "second"))
+    *below, head = sorted((name.removesuffix(".weight") for name in own if name.endswith(".weight")), key=int)
+    assert f"as they were drawn: '{head}.weight', '{head}.bias'" in complaint
+    assert all(np.allclose(own[f"{layer}.weight"], found[f"{layer}.weight"], atol=1e-6) for layer in below)
+    assert not np.allclose(own[f"{head}.weight"], found[f"{head}.weight"], atol=1e-3)
+
+
+def test_features_are_frozen_and_not_the_head_wherever_it_stands():
+    """An embedding may be made after the head, and dropout, without weights, is no head."""
+    given = {"task": "medical-text", "data": "generated", "model": "lstm", "freeze": "features", "epochs": 1}
+    run, _ = tasks.train(given, verbose=False)
+    assert {name.split(".")[0] for name, p in run.model.named_parameters() if p.requires_grad} == {"head"}
 
 
 @pytest.fixture(scope="module")

@@ -159,6 +159,8 @@ def test_a_fraction_takes_so_many_of_each_class():
     task = tasks.task_called("diabetes")
     whole, part = (task.parts(task.settle({"data": "generated", "fraction": f})).train.y for f in (1.0, 0.05))
     np.testing.assert_allclose(np.bincount(part), 0.05 * np.bincount(whole), atol=1)
+    with pytest.raises(ValueError, match=r"fraction: 0\.002 of 614 is too few"):
+        task.parts(task.settle({"data": "generated", "fraction": 0.002}))
 
 
 def test_nothing_of_the_test_part_is_fitted():

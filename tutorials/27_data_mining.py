@@ -369,7 +369,7 @@ if len(texts) == 2888:
 # In the 2888 abstracts 113 texts carry several labels. Is that an error? A paper on a stroke after heart surgery *is*
 # of two fields; the data's form, one label a text, is what does not fit. And PneumoniaMNIST has 27 groups of equal
 # pictures, but none across training and test. That its test figures are so much lower than the validation figures has
-# another cause: the test part was put together otherwise (lesson on pneumonia, and `limits` of the task).
+# another cause: the test part was put together otherwise (lesson 23, and `limits` of the task).
 #
 # ## Does another seed see the same?
 #

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tinymed.evaluation import Twins, clusters, features, map2d, nearest_cases, outliers, text_twins, twins
+from tinymed.evaluation import Twins, clusters, features, map2d, nearest_cases, outliers
 from tinymed.evaluation.mining import Clusters, Nearest
 from tinymed.evaluation.page import number, rendered, write_whole
-from tinymed.tasks.forms import SIGNAL
-from tinymed.tasks.judge import DISCLAIMER, data_name, judge
+from tinymed.tasks.judge import DISCLAIMER, alike, data_name, judge, near_twins
 from tinymed.tasks.run import Run
 from tinymed.tasks.task import Parts, Samples
 
@@ -25,7 +24,6 @@ PARTS = ("training", "validation", "test")
 SHOWN, BESIDE = 12, 3  # cards of each kind on the page; training cases beside an error
 MAPPED = 1500  # items on the map at most: more take minutes, and cover each other
 NEIGHBOURS = 20  # that an odd item is compared with
-PICTURES_ALIKE, SIGNALS_ALIKE = 0.98, 0.999  # correlation; beats of one heart are all alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +127,7 @@ def mine(run: Run, parts: Parts, path: str | Path | None = None, command: str = 
         errors=errors,
         said=(judged.said if run.classes else judged.predicted)[worst],
         nearest=near,
-        twins=_alike(run, samples, labels),
+        twins=near_twins(run.data.form, samples.x, labels=labels),
     )  # fmt: skip
     if path is not None:
         write_whole(path, _page(run, found, command))
@@ -150,17 +148,6 @@ def _odd(seen: np.ndarray) -> np.ndarray:
     if len(distinct) < 3:
         return np.ones(len(seen))
     return outliers(distinct, min(NEIGHBOURS, len(distinct) - 1))[place.reshape(-1)]
-
-
-def _alike(run: Run, samples: Samples, labels: np.ndarray | None) -> Twins:
-    """Twins within and across parts, as the form of the data has them."""
-    x = samples.x
-    if isinstance(x, list):
-        return text_twins(x, labels=labels)
-    if x.ndim == 2:  # a correlation of measures in different units says nothing; a gap equals a gap
-        codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in x.T]
-        return twins(np.stack(codes, 1).astype(np.float32), above=1, labels=labels)
-    return twins(x, above=SIGNALS_ALIKE if run.data.form is SIGNAL else PICTURES_ALIKE, labels=labels)
 
 
 # -------------------------------------------------------------------- the page
@@ -225,7 +212,7 @@ def _rule(run: Run, found: Findings) -> str:
         )
     if x.ndim == 2:
         return "Rows that are equal in every measure."
-    above = SIGNALS_ALIKE if run.data.form is SIGNAL else PICTURES_ALIKE
+    above = alike(run.data.form)
     return f"Cases that are equal, or correlate by more than {above:g}."
 
 

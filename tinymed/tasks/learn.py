@@ -92,7 +92,7 @@ def learnt(
     model = build(config, dataset.tensors[0].shape[1:], classes, prepared)
     if config.init == "keras":
         model.apply(keras_weights_)
-    _begin_elsewhere(model, config)
+    _begin_elsewhere(model, config, classes)
     optimizer = _optimizer(model, config)
     history = fit(
         model,
@@ -132,24 +132,38 @@ def _drawn(dataset: TensorDataset, y: np.ndarray, classes: tuple[str, ...], conf
     return DataLoader(changed, config.batch_size, sampler=balanced_sampler(y))
 
 
-def _begin_elsewhere(model: nn.Module, config: Config) -> None:
+def _begin_elsewhere(model: nn.Module, config: Config, classes: tuple[str, ...]) -> None:
     """Take over weights of another run, and freeze what is not to learn."""
     if config.start:
+        start = load_run(config.start)
+        state = start.model.state_dict()
+        if start.classes != classes:  # a head that tells other classes is no start
+            head = _head(start.model)
+            state = {name: t for name, t in state.items() if not name.startswith(f"{head}.")}
+        left = transfer(model, state)
         own = model.state_dict()
-        left = transfer(model, load_run(config.start).model.state_dict())
         fresh = [*left.missing_keys, *left.mismatched_keys]
         LOG.info(
             "%s: %d of %d arrays of weights taken over%s", config.start, len(own) - len(fresh), len(own),
             f"; as they were drawn: {listed(fresh)}" if fresh else "",
         )  # fmt: skip
-    layers = list(dict(model.named_children()))
-    frozen = layers[:-1] if config.freeze == "features" else [name.strip() for name in config.freeze.split(",") if name]
+    layers = [name for name, _ in model.named_children()]
+    if config.freeze == "features":
+        frozen = [name for name in layers if name != _head(model)]
+    else:
+        frozen = [name.strip() for name in config.freeze.split(",") if name]
     if not frozen:
         return
     try:
         freeze(model, *frozen)
     except ValueError as error:
         raise ValueError(f"freeze: {error}; its layers are {', '.join(layers)}, and those within") from None
+
+
+def _head(model: nn.Module) -> str:
+    """The name of the layer that tells: `head`, or the last one that has weights."""
+    learning = [name for name, layer in model.named_children() if any(True for _ in layer.parameters())]
+    return "head" if "head" in learning else learning[-1]
 
 
 def _optimizer(model: nn.Module, config: Config) -> Optimizer:

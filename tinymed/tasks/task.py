@@ -155,9 +155,11 @@ class Task:
         """The data, split; with part of the training labels, if `fraction` says so. Patients never on both sides."""
         parts = self.of(config).load(config, data_home)
         if config.fraction < 1:
-            few, _ = stratified_split(
-                parts.train.y, [config.fraction, 1 - config.fraction], config.seed, parts.train.groups
-            )
+            shares = [config.fraction, 1 - config.fraction]
+            try:
+                few, _ = stratified_split(parts.train.y, shares, config.seed, parts.train.groups)
+            except ValueError as error:
+                raise ValueError(f"fraction: {config.fraction} of {len(parts.train)} is too few: {error}") from None
             parts = replace(parts, train=parts.train.take(few))
         sides = {"training": parts.train, "validation": parts.validation, "test": parts.test}
         apart({name: side.groups for name, side in sides.items() if side is not None and side.groups is not None})
