@@ -10,11 +10,10 @@ A mean, a median or a choice of genes that has seen the test part makes its figu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tinymed.data.vocabulary import TOKENIZERS, Vocabulary
 from tinymed.tensor import Tensor, to_host
 
 GENE_FLOOR, GENE_CEILING = 100.0, 16000.0  # below is noise, above the scanner saturates (Golub 1999, Dudoit 2002)
@@ -30,11 +29,15 @@ class Preparation:
     table, another number of columns than it was fitted to, and values that are not numbers, naming the column.
     """
 
+    kinds: ClassVar[dict[str, type[Preparation]]] = {}  # every subclass by its name
     kept: tuple[str, ...] = ()  # attributes that state() holds
     gaps = False  # whether NaN may come in
     width: int | None = None
     columns: list[str] | None = None
     columns_out: list[str] | None = None
+
+    def __init_subclass__(cls) -> None:
+        Preparation.kinds[cls.__name__] = cls
 
     def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Preparation:
         """Learn from the training items x (N,F), labels y (N,) where they are needed. Returns itself."""
@@ -270,40 +273,13 @@ class Chain(Preparation):
         self.steps = tuple(map(from_state, state["steps"]))
 
 
-class Words(Preparation):
-    """Texts as rows of token numbers (N,length) int64, by a vocabulary of the training texts: see `Vocabulary`.
-
-    length  tokens of a text that are read; the longest training text's if 0
-    """
-
-    def __init__(self, tokens: str = "word", length: int = 0, min_count: int = 2, max_size: int = 20_000) -> None:
-        self.vocabulary = Vocabulary(TOKENIZERS[tokens](), min_count, max_size)
-        self.length = length
-
-    def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Words:
-        self.vocabulary.fit(x)
-        self.length = self.length or self.vocabulary.encode(x).shape[1]
-        return self
-
-    def __call__(self, x: Any) -> np.ndarray:
-        return self.vocabulary.encode(x, self.length)
-
-    def state(self) -> dict[str, Any]:
-        return {"kind": "Words", "length": self.length, "vocabulary": self.vocabulary.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.length, self.vocabulary = state["length"], Vocabulary.from_state(state["vocabulary"])
-
-
-KINDS = {kind.__name__: kind for kind in (Identity, Standardize, Impute, LogClip, SelectColumns, Chain, Words)}
-
-
 def from_state(state: dict[str, Any]) -> Preparation:
     """The preparation whose `state()` this is. Raises ValueError for a kind that is not known, or a part missing."""
     kind = state.get("kind") if isinstance(state, dict) else None
-    if kind not in KINDS:
-        raise ValueError(f"there is no preparation {kind!r}; there are {', '.join(KINDS)}")
-    made: Preparation = KINDS[kind].__new__(KINDS[kind])
+    kinds = Preparation.kinds
+    if kind not in kinds:
+        raise ValueError(f"there is no preparation {kind!r}; there are {', '.join(kinds)}")
+    made = kinds[kind].__new__(kinds[kind])
     try:
         made.restore(state)
     except KeyError as error:

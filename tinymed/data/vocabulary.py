@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinymed.data.extras import needed
+from tinymed.data.prepare import Preparation
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")
@@ -162,3 +163,28 @@ class Vocabulary:
             if not tokens:
                 raise ValueError(f"text {k}, {texts[k]!r}, holds no token ({self.tokenizer.name}); leave it out")
         return cut
+
+
+class Words(Preparation):
+    """Texts as rows of token numbers (N,length) int64, by a vocabulary of the training texts: see `Vocabulary`.
+
+    length  tokens of a text that are read; the longest training text's if 0
+    """
+
+    def __init__(self, tokens: str = "word", length: int = 0, min_count: int = 2, max_size: int = 20_000) -> None:
+        self.vocabulary = Vocabulary(TOKENIZERS[tokens](), min_count, max_size)
+        self.length = length
+
+    def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Words:
+        self.vocabulary.fit(x)
+        self.length = self.length or self.vocabulary.encode(x).shape[1]
+        return self
+
+    def __call__(self, x: Any) -> np.ndarray:
+        return self.vocabulary.encode(x, self.length)
+
+    def state(self) -> dict[str, Any]:
+        return {"kind": "Words", "length": self.length, "vocabulary": self.vocabulary.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.length, self.vocabulary = state["length"], Vocabulary.from_state(state["vocabulary"])

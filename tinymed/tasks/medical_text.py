@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinymed.data import load_medical_abstracts, make_abstracts
-from tinymed.data.prepare import Words
+from tinymed.data.vocabulary import Words
 from tinymed.tasks import sequences
 from tinymed.tasks.config import Config
 from tinymed.tasks.forms import TEXT
