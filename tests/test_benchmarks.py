@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in (FOLDER / "README.md").read_text().splitlines()
-    if line.startswith("| ") and "±" in line
+    if line.startswith("| ") and "±" in line and line[2].isdigit()  # a number of epochs
 ]
 
 
@@ -30,6 +31,14 @@ def test_a_row_of_the_table_is_what_was_measured(row):
 def test_every_run_stands_in_the_table():
     runs = json.loads((FOLDER / "accuracy.json").read_text())
     assert {(str(r["epochs"]), r["engine"]) for r in runs} == {(row[0], row[1]) for row in ROWS}
+
+
+def test_the_table_of_the_applications_is_that_of_the_runs():
+    spec = importlib.util.spec_from_file_location("applications", FOLDER / "applications.py")
+    spec.loader.exec_module(applications := importlib.util.module_from_spec(spec))
+    runs = json.loads((FOLDER / "applications.json").read_text())
+    assert applications.table(runs) in (FOLDER / "README.md").read_text()
+    assert {(r["task"], r["data"], r["model"]) for r in runs} <= set(applications.ROWS)
 
 
 def test_the_table_of_a_gpu_is_that_of_the_newest_run():
