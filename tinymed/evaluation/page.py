@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,12 +161,11 @@ def _rows(evaluation: Any) -> list[dict[str, Any]]:
 
 
 def _rule(rule: str, positive: str | None) -> str:
-    name, _, share = rule.partition("=")
-    if share and name == "sensitivity":
-        return f"at least {100 * float(share):.3g} % of {positive} found"
-    if share and name == "specificity":
-        return f"at least {100 * float(share):.3g} % of the others left alone"
-    return RULES.get(rule, rule)
+    asked = re.fullmatch(r"(sensitivity|specificity)=([\d.]+)", rule)
+    if asked is None:
+        return RULES.get(rule, rule)
+    of = f"of {positive} found" if asked[1] == "sensitivity" else "of the others left alone"
+    return f"at least {100 * float(asked[2]):.3g} % {of}"
 
 
 def _drawn_from(evaluation: Any) -> str:

@@ -10,14 +10,18 @@ from tinymed.tasks.registry import task_called
 
 def at_hand(task: str, data: str = "", instead: str = "generated", data_home: str | Path | None = None) -> str:
     """The name of the data set `data` of a task (its first one, if "") if its files are here or can be fetched;
-    else of the generated one to take `instead`. Prints which, and what would have to be fetched.
+    else of the generated one to take `instead`. Prints which, and what is missing.
     """
     found = task_called(task)
     data = data or next(iter(found.data))
     try:
         found.parts(found.settle({"data": data}), None if data_home is None else Path(data_home))
     except (DataNotFoundError, DataHashError) as error:
-        print(f"{data} is not here: {error}\n\nSo what follows runs on GENERATED data ({instead}): no patients.")
+        first, *_ = str(error).splitlines()
+        print(
+            f"{first}\n`tinymed data fetch` gets it, or tells what to place where; `tinymed data list` has all names."
+        )
+        print(f"So what follows runs on GENERATED data ({instead}): no patients.")
         return instead
     print(f"{data} is here: what follows runs on real data.")
     return data
