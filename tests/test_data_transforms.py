@@ -385,3 +385,9 @@ def test_real_pictures_keep_their_look():
     both = [np.corrcoef(x.reshape(64, -1), y.reshape(64, -1))[:64, 64:] for y in (changed, changed[..., ::-1])]
     close = np.maximum(*both)
     assert np.median(np.diag(close)) > np.median(close) + 0.2
+
+
+def test_word_numbers_are_not_mixed():
+    mixed = Mixup(TensorDataset(np.arange(12).reshape(4, 3), np.array([0, 1, 0, 1])), 0.4, 2, seed=0)
+    with pytest.raises(TypeError, match="item 0 holds int64; only numbers that can be mixed"):
+        mixed[0]

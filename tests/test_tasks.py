@@ -258,3 +258,18 @@ def test_data_at_hand_or_what_stands_in(monkeypatch, tmp_path, capsys):
     assert "GENERATED" in told
     assert tasks.at_hand("breast-cytology", data_home=tmp_path) == "wisconsin"
     assert "runs on real data" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [{"patience": 2}, {"keep": "best"}])
+def test_what_is_chosen_inside_the_training_part_needs_nothing_to_watch(more):
+    given = {"task": "leukemia", "data": "generated", "epochs": 1, "validation": 0.2, **more}
+    run, _ = tasks.train(given, verbose=False)
+    assert run.settled.genes > 0
+    assert {name: getattr(run.settled, name) for name in more} == more
+
+
+def test_no_layer_is_named_by_a_blank():
+    given = {"task": "diabetes", "data": "generated", "epochs": 1, "freeze": "0, "}
+    run, _ = tasks.train(given, verbose=False)
+    assert not run.model[0].weight.requires_grad
+    assert run.model[-1].weight.requires_grad

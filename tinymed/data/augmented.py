@@ -79,7 +79,8 @@ class Mixup(_Drawn):
 
     (Zhang et al. 2018.) y is soft: with two classes the share of class 1, a float; with more a row (classes,) that
     sums to 1. α near 0 leaves most items as they are, 1 draws every λ equally often. Augment inside, mix outside:
-    Mixup(Augmented(...)). Raises ValueError for an alpha not above 0 and for labels that are not 0..classes−1.
+    Mixup(Augmented(...)). Raises ValueError for an alpha not above 0 and for labels that are not 0..classes−1,
+    TypeError for items that are no floats, such as the word numbers of texts.
     """
 
     stream = 1
@@ -101,6 +102,8 @@ class Mixup(_Drawn):
         rng = self.rng(index % len(self))
         share, partner = rng.beta(self.alpha, self.alpha), int(rng.integers(len(self)))
         (x, y), (other, label) = self.item(index), self.item(partner)
+        if x.dtype.kind != "f":
+            raise TypeError(f"Mixup: item {index} holds {x.dtype}; only numbers that can be mixed, floats, will do")
         if x.shape != other.shape:
             raise ValueError(
                 f"Mixup: item {index} has shape {x.shape}, item {partner} {other.shape}; resize them first"

@@ -18,9 +18,7 @@ def at_hand(task: str, data: str = "", instead: str = "generated", data_home: st
         found.parts(found.settle({"data": data}), None if data_home is None else Path(data_home))
     except (DataNotFoundError, DataHashError) as error:
         first, *_ = str(error).splitlines()
-        print(
-            f"{first}\n`tinymed data fetch` gets it, or tells what to place where; `tinymed data list` has all names."
-        )
+        print(f"{data} is not here: {first}\n`tinymed data fetch NAME` gets it, or tells what to place where.")
         print(f"So what follows runs on GENERATED data ({instead}): no patients.")
         return instead
     print(f"{data} is here: what follows runs on real data.")

@@ -151,7 +151,7 @@ def _begin_elsewhere(model: nn.Module, config: Config, classes: tuple[str, ...])
     if config.freeze == "features":
         frozen = [name for name in layers if name != _head(model)]
     else:
-        frozen = [name.strip() for name in config.freeze.split(",") if name]
+        frozen = [name.strip() for name in config.freeze.split(",") if name.strip()]
     if not frozen:
         return
     try:

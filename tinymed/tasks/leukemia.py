@@ -58,9 +58,9 @@ def nested(config: Config, train: Samples) -> Config:
     classes = tuple(map(str, np.unique(train.y)))
     folds = stratified_folds(train.y, INNER, config.seed, train.groups)
     worth = {}
-    for genes in (k for k in GENES if k <= train.x.shape[1]):
+    for genes in [k for k in GENES if k <= train.x.shape[1]] or [train.x.shape[1]]:
         for decay in DECAYS:
-            tried = replace(config, genes=genes, weight_decay=decay)
+            tried = replace(config, genes=genes, weight_decay=decay, patience=0, keep="last")
             losses = []
             for inside, outside in folds:
                 prepared, model, _ = learnt(tried, train.take(inside), None, classes, verbose=False)
@@ -68,7 +68,8 @@ def nested(config: Config, train: Samples) -> Config:
                 found = evaluate(model, (prepared(held.x), held.y), loss=loss_for(classes), metrics=())
                 losses.append(found["loss"])
             worth[tried] = np.mean(losses)
-    return min(worth, key=lambda tried: worth[tried])
+    best = min(worth, key=lambda tried: worth[tried])
+    return replace(config, genes=best.genes, weight_decay=best.weight_decay)
 
 
 def strongly_held(hidden: tuple[int, ...]) -> dict[str, Model]:
