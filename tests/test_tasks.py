@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tinymed import tasks
 from tinymed.evaluation import Evaluation, RegressionEvaluation
 from tinymed.tasks import Config, Samples
+from tinymed.tasks.forms import VOLUME
 from tinymed.tasks.task import FOLDS
 
 FEW = 96  # samples to learn from, of each generated data set
@@ -273,3 +275,16 @@ def test_no_layer_is_named_by_a_blank():
     run, _ = tasks.train(given, verbose=False)
     assert not run.model[0].weight.requires_grad
     assert run.model[-1].weight.requires_grad
+
+
+def test_a_volume_is_read_alike_as_bytes_and_as_floats(tmp_path):
+    shape = SimpleNamespace(shape=(1, 4, 4, 4))
+    x = np.arange(64, dtype=np.uint8).reshape(4, 4, 4) * 4
+    for name, array in {"bytes": x, "floats": (x / 255)[None]}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    read = [VOLUME.read(tmp_path / f"{name}.npy", shape)[1] for name in ("bytes", "floats")]
+    np.testing.assert_array_equal(*read)
+    for wrong, said in ((x.reshape(8, 8), "holds \\(8, 8\\)"), (x.astype(float), "lie in 0..1, got float64 0..252")):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ValueError, match=said):
+            VOLUME.read(tmp_path / "wrong.npy", shape)

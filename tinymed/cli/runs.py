@@ -1,4 +1,4 @@
-"""tinymed evaluate, predict, runs, mine: what can be asked of runs that `tinymed train` has written."""
+"""tinymed evaluate, predict, runs: what can be asked of runs that `tinymed train` has written."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def told(asked: Config, parts: Any) -> str:
 
     task = tasks.task_called(asked.task)
     data = asked.data or next(iter(task.data))
-    generated = "GENERATED, no patients: " if data.startswith("generated") else ""
+    generated = "GENERATED, no patients: " if data in task.data and data.startswith("generated") else ""
     watched = f"{len(parts.validation)} validation, " if parts.validation is not None else ""
     lines = [
         f"{task.question} (article {task.section})",

@@ -101,15 +101,18 @@ class Pictures(Form):
 
 
 class Volumes(Form):
-    """Volumes (1,D,H,W), in .npy files."""
+    """Volumes (D,H,W) or (1,D,H,W), uint8 or floats in 0..1, in .npy files."""
 
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         raise ValueError(f"{path}: volumes of your own are not read; take nodulemnist3d or generated-nodules")
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         x = _numbers(path)
-        if x.size != np.prod(run.shape):
+        if x.shape not in (run.shape, run.shape[1:]):
             raise ValueError(f"{path}: the run reads {self.told(run.shape)}, the file holds {x.shape}")
+        x = x / 255 if x.dtype == np.uint8 else x  # as NoduleMNIST3D's own file has them
+        if x.min() < 0 or x.max() > 1:
+            raise ValueError(f"{path}: numbers must be uint8, or lie in 0..1, got {x.dtype} {x.min():g}..{x.max():g}")
         return [str(path)], x.reshape(1, *run.shape).astype(np.float32)
 
     def shown(self, x: Any, run: Run) -> str:
