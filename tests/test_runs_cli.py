@@ -533,3 +533,15 @@ def test_help_fits_a_terminal(command, monkeypatch, line):
     monkeypatch.setenv("COLUMNS", "80")
     text = command(*line)[1]
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_typo_beside_overwrite_costs_nothing(command, refused):
+    measures("t.csv", classes="MB")
+    line = (*CYTOLOGY, "--data", "t.csv", "--epochs", 1, "--out", "run")
+    assert command(*line)[0] == 0
+    assert command("evaluate", "run")[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    refused("there is no rule 'younden'", *line, "--threshold", "younden", "--overwrite")
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+    assert command(*line, "--seed", 1, "--overwrite")[0] == 0
+    assert "report.html" not in {path.name for path in Path("run").iterdir()}

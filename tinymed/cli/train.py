@@ -7,15 +7,16 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from tinymed.cli.data import FILE, FOLDER, HOME
-from tinymed.cli.mine import write_mining
+from tinymed.cli.mine import PAGE, write_mining
 from tinymed.tasks import TASKS
 from tinymed.tasks.config import Config
 
@@ -119,9 +120,6 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
         raise click.UsageError(f"start: {asked.start} is what would be written over; name another folder for --out")
     parts = tasks.task_called(asked.task).parts(asked, data_home)
     click.echo(told(asked, parts))
-    if overwrite:
-        for name in (ABOUT, ASKED, CHECKPOINT, WEIGHTS, PREDICTIONS, REPORT):
-            (out / name).unlink(missing_ok=True)
     with _kept(asked, out):
         run, parts = tasks.train(asked, parts=parts, checkpoint=out / CHECKPOINT)
     if run.about["note"].startswith("interrupted"):
@@ -143,19 +141,28 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
 
 @contextmanager
 def _kept(asked: Config, out: Path) -> Iterator[None]:
-    """What is asked for, in the folder; taken out again, with a folder made for it, if it cannot be trained so."""
-    from tinymed.tasks.run import CHECKPOINT
+    """What is asked for, in the folder, and another run's files aside; if it cannot be trained so, all is put back."""
+    from tinymed.tasks.run import ABOUT, CHECKPOINT, WEIGHTS
 
-    goes_on = (out / ASKED).exists()
+    goes_on = not (out / ABOUT).exists() and (out / ASKED).exists() and not _changed(asked, out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    files = (ABOUT, ASKED, CHECKPOINT, WEIGHTS, PREDICTIONS, PAGE, "report*.html")
+    old = [] if goes_on else [path for pattern in files for path in out.glob(pattern)]
     out.mkdir(parents=True, exist_ok=True)
-    (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
     try:
-        yield
-    except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError):
-        if not goes_on:
-            for name in (ASKED, CHECKPOINT):
-                (out / name).unlink(missing_ok=True)
+        with TemporaryDirectory(prefix=".before-", dir=out) if old else nullcontext("") as aside:
+            kept = [path.rename(Path(aside) / path.name) for path in old]
+            (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
+            try:
+                yield
+            except Exception:
+                for name in () if goes_on else (ASKED, CHECKPOINT):
+                    (out / name).unlink(missing_ok=True)
+                for path in kept:
+                    path.rename(out / path.name)
+                raise
+    except Exception:
+        with suppress(OSError):  # something else lies there
             for folder in made:
                 folder.rmdir()
         raise
@@ -163,17 +170,21 @@ def _kept(asked: Config, out: Path) -> Iterator[None]:
 
 def _refuse_another(asked: Config, out: Path) -> None:
     """Refuse a folder that holds a run of another config, naming what differs."""
-    from tinymed.tasks import read_config
-
     if not (out / ASKED).exists():
         raise click.UsageError(f"{out} holds a run of an older version: name another folder, or give --overwrite")
-    there = asdict(Config.of(read_config(out / ASKED)))
-    changed = [f"{name} was {there[name]!r}, is now {value!r}" for name, value in asdict(asked).items()
-               if there[name] != value]  # fmt: skip
-    if changed:
+    if changed := _changed(asked, out):
         raise click.UsageError(
             f"{out} holds another run ({'; '.join(changed[:3])}): name another folder, or give --overwrite"
         )
+
+
+def _changed(asked: Config, out: Path) -> list[str]:
+    """In what the config in a folder differs from what is asked."""
+    from tinymed.tasks import read_config
+
+    there = asdict(Config.of(read_config(out / ASKED)))
+    return [f"{name} was {there[name]!r}, is now {value!r}" for name, value in asdict(asked).items()
+            if there[name] != value]  # fmt: skip
 
 
 def as_toml(config: Config) -> str:
