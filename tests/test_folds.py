@@ -77,7 +77,7 @@ def test_values_are_split_by_their_fifths():
 def test_a_patient_on_both_sides_is_named():
     with pytest.raises(ValueError, match=r"'b', and 1 more, stands in the training part and in the test part"):
         apart({"training": ["a", "b", "c"], "validation": ["d"], "test": ["c", "b", "e"]})
-    with pytest.raises(ValueError, match="101 stands in the validation part and in the test part"):
+    with pytest.raises(ValueError, match="'101' stands in the validation part and in the test part"):
         apart({"training": np.array([100]), "validation": np.array([101, 102]), "test": np.array([101])})
     apart({"training": [1, 2], "test": [3]})
 
@@ -124,3 +124,8 @@ def test_refused():
         apart({"training": None})
     with pytest.raises(ValueError, match="too few groups, 1, to deal into 2"):
         stratified_split(y, [0.5, 0.5], groups=np.zeros(23, int))
+
+
+def test_a_patient_of_a_file_is_known_in_an_array():
+    with pytest.raises(ValueError, match="'2' stands in the training part and in the test part"):
+        apart({"training": ["1", "2"], "test": [2, 3]})

@@ -69,12 +69,13 @@ def apart(parts: Mapping[str, Any]) -> None:
 
     Raises ValueError that names the group and the parts.
     """
-    found = {part: set(_groups(f"the {part} part", groups).tolist()) for part, groups in parts.items()}
+    # as texts: one part may come from a file, where 7 is "7", and the other from an array
+    found = {part: set(map(str, _groups(f"the {part} part", groups).tolist())) for part, groups in parts.items()}
     names = list(found)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             if both := found[one] & found[other]:
-                first = min(both, key=lambda group: (str(type(group)), group))
+                first = min(both)
                 more = f", and {len(both) - 1} more," if len(both) > 1 else ""
                 raise ValueError(
                     f"patient (or other group) {first!r}{more} stands in the {one} part and in the {other} part: "
