@@ -1,7 +1,7 @@
 """What the article's applications reach: tinymed, PyTorch where it is installed, and a simple baseline, over seeds.
 
     python benchmarks/applications.py --seeds 5 --json benchmarks/applications.json
-    python benchmarks/applications.py --only ecg --seeds 5 --json benchmarks/applications.json
+    python benchmarks/applications.py --only ecg/ecg5000/lstm --seeds 5 --json lstm.json
 
 A row is a task, a data set and a model, by the task's own recipe. PyTorch runs the same source file of the models with
 its imports exchanged, on the same prepared arrays, with weights, order and dropout of its own. Official splits are
@@ -224,7 +224,7 @@ def run(row: tuple[str, str, str], engine: str, seed: int) -> list[dict[str, Any
 
 def table(results: list[dict[str, Any]]) -> str:
     """Mean ± standard deviation of every row and engine."""
-    lines = ["| task | data | model | engine | runs | accuracy (or R²) | AUC | macro F1 | s a run |", "|---" * 9 + "|"]
+    lines = ["| `--only` | engine | runs | accuracy (or R²) | AUC | macro F1 | s a run |", "|---" * 7 + "|"]
     for task, data, model in ROWS:
         for engine in ("tinymed", "PyTorch", "baseline"):
             of = [r for r in results if (r["task"], r["data"], r["model"], r["engine"]) == (task, data, model, engine)]
@@ -232,9 +232,9 @@ def table(results: list[dict[str, Any]]) -> str:
                 main = "r2" if "r2" in of[0] else "accuracy"
                 cells = [spread([r.get(name, math.nan) for r in of]) for name in (main, "auc", "macro_f1")]
                 seconds = f"{np.median([r['seconds'] for r in of]):.1f}"
-                lines.append(f"| {task} | {data} | {model} | {engine} | {len(of)} | {' | '.join(cells)} | {seconds} |")
+                lines.append(f"| `{task}/{data}/{model}` | {engine} | {len(of)} | {' | '.join(cells)} | {seconds} |")
         for who, *figures in PUBLISHED.get((task, data, model), []):
-            lines.append(f"| {task} | {data} | – | {who} |  | {' | '.join(cell or '–' for cell in figures)} |  |")
+            lines.append(f"| `{task}/{data}` | {who} |  | {' | '.join(cell or '–' for cell in figures)} |  |")
     return "\n".join(lines)
 
 
