@@ -115,7 +115,7 @@ def theirs(config: Any, parts: Any) -> np.ndarray:
     from torch.nn import functional as F
 
     data = tasks.task_called(config.task).of(config)
-    config = data.choose(config, parts.train) if data.choose else config  # by tinymed, as the choice is not compared
+    config = learn.chosen(config, parts)[0]  # by tinymed, as the choice is not compared
     prepared = data.prepare(config).fit(parts.train.x, parts.train.y)
     dataset = learn._drawn(learn._tensors(prepared, parts.train), parts.train.y, parts.classes, config)
     torch.manual_seed(config.seed)

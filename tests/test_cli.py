@@ -73,9 +73,12 @@ def test_train_evaluate_predict(command, runs):
     code, text, complaint = command("predict", "--run", run, "a.png", "b.png", "c.npy", "d.npy", "large.png")
     lines = text.splitlines()
     assert code == 0
-    assert complaint == "tinymed: large.png: resized from 56x28 to 28x28\n"
+    assert complaint == "tinymed: large.png: resized from 56x28 to 28x28, stretched\n"
     assert len({line.partition(": ")[2] for line in lines[:5]}) == 1  # one picture, said alike
     assert "not a clinical device" in lines[5]
+    Image.new("RGB", (56, 56), "red").save("red.png")
+    said = ["red.png: its colours became grey", "red.png: resized from 56x56 to 28x28"]
+    assert command("predict", "--run", run, "red.png")[2] == "".join(f"tinymed: {line}\n" for line in said)
 
 
 def test_a_table_of_measures(command, runs):
@@ -84,7 +87,7 @@ def test_a_table_of_measures(command, runs):
         assert code == 0
         assert "(M is what is looked for)" in text
         assert "  40 cases" in text
-        assert re.search(r"said B +said M\n +truly B +\d+ +\d+\n +truly M +\d+ +\d+\n", text)
+        assert re.search(r"predicted B +predicted M\n +true B +\d+ +\d+\n +true M +\d+ +\d+\n", text)
         assert ("other.csv" in Path("report.html").read_text()) == bool(more)
 
 
@@ -109,9 +112,16 @@ def test_the_rows_of_a_table_are_predicted(command, runs):
 def test_train_says_what_it_reads_and_looks_for(command, runs):
     data = (*CYTOLOGY, "--data", runs / "table.csv", "--test", runs / "table.csv", "--epochs", 1, "--out", "run")
     text = command("train", *data, "--validation", 0.15)[1]
-    assert "table.csv: 34 train, 6 validation, 40 test\n" in text
-    assert "column 'id' dropped\n" in text
-    assert "taken as the disease: 'M', of 'B', 'M'; --positive NAME takes another\n" in text
+    lines = text.splitlines()
+    assert lines[1].startswith("data: ")
+    assert lines[1].endswith("table.csv: 34 train, 6 validation, 40 test; rows of 2 measures")
+    assert lines[2:5] == [
+        "  column 'id' dropped",
+        "  taken as the disease: 'M', of 'B', 'M'; --positive NAME takes another",
+        "  34 of the 40 test cases stand in the training part too",
+    ]
+    assert lines[5].startswith("model: dense, 1 epoch")
+    assert "40 of the 40 test cases stand in the training part too\n" in command("evaluate", runs / "table")[1]
     code, text, _ = command("train", *data, "--positive", "B", "--overwrite")
     assert code == 0
     assert "(B is what is looked for)" in text
@@ -248,23 +258,27 @@ def test_as_a_process():
         ("{train} --positive Q", "positive: 'Q' is no class; there are 'B', 'M'"),
         ("{train} --threshold 2", r"threshold must lie in 0…1, or be the name of a rule, got 2"),
         ("{train} --threshold nan", r"threshold must lie in 0…1"),
-        ("{train} --threshold youdn", "there is no rule 'youdn'; rules are youden"),
+        ("{train} --threshold youdn", "^tinymed: there is no rule 'youdn'; rules are youden"),
         ("{train} --freeze 9", "freeze: Sequential has no layer '9'; its layers are 0, 1, 2"),
         ("{train} --freeze 0,1,2,3,4,5,6", "no parameter requires a gradient, all are frozen"),
         ("{train} --augment flop", r"augment: there is no 'flop' \(did you mean 'flip'\?\); there are flip"),
-        ("{train} --augment flip", r"RandomHorizontalFlip.* takes a picture \(C,H,W\), got \(30,\)"),
+        ("{train} --augment flip", "augment: 'flip' is not for rows of measures"),
         ("{train} --start none", "none is no run: there is no run.json in it"),
         ("train --out x --task mining --data {runs}/table.csv --image-shape 28", "HxW, such as 28x28, got '28'"),
-        ("train --out x --task mining --data {runs}/table.csv", "Give image_shape, such as 28x28"),
+        ("train --out x --task mining --data {runs}/table.csv --model small-resnet", "--image-shape, such as 28x28"),
+        ("train --out x --task mining --data {runs}/table.csv --image-shape 8x9",
+         "has 2 columns of pixels, but --image-shape 8x9 needs 72"),
         ("train --out x --task ecg --data generated --threshold youden", "threshold: only where there are two classes"),
         ("train --out {runs}/table --task diabetes --data generated",
          r"table holds another run \(task was 'breast-cytology', is now 'diabetes'; .*name another folder, or"),
         ("evaluate", "Missing argument 'RUN'"),
-        ("evaluate none", "none is no run: there is no run.json in it; make one with `tinymed train --out none`"),
+        ("evaluate none", "none: there is no such folder; `tinymed runs` lists the runs"),
+        ("evaluate {runs}", "runs. is no run, but holds some: name .*runs./pictures, or another of pictures, table"),
+        ("mine none", "none: there is no such folder"),
         ("evaluate {runs}/pictures --test {runs}/table.csv", "run has learnt from no table; give a folder of pictures"),
         ("evaluate {runs}/table --label y", "label: only beside --test, whose file is read so"),
         ("predict --run {runs}/pictures", "Missing argument 'FILE...'"),
-        ("predict --run none {runs}/table.csv", "none is no run"),
+        ("predict --run none {runs}/table.csv", "none: there is no such folder"),
         ("predict --run {runs}/table {runs}/table/run.json", "json: the run reads tables of 2 measures; give a .csv"),
         ("predict --run {runs}/pictures {runs}/table.csv", "the run reads pictures of 28x28, not tables"),
         ("data fetch mnist", "there is no data set 'mnist'; there are breastmnist, pneumoniamnist"),
@@ -285,6 +299,9 @@ def test_missing_data_are_told_of_line_by_line(command, arguments):
     assert more[0].startswith("To place it by hand, download https")
     assert more[3].startswith("  hash  sha256:")
     assert more[5] in ("  TINYMED_OFFLINE is set", "  download=False was given")
+    assert (complaint.splitlines()[-1] == "Or train on generated ones, of no patient: --data generated") == (
+        arguments.startswith("train")
+    )
     assert not Path("x").exists()
 
 

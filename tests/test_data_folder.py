@@ -43,8 +43,16 @@ def test_jpeg_is_near(tmp_path):
 def test_sixteen_bits_keep_their_depth(tmp_path, suffix):
     deep = (np.arange(12, dtype=np.uint16).reshape(3, 4) * 5957)[:, ::-1].copy()
     path = tmp_path / f"a.{suffix}"
-    np.save(path, deep) if suffix == "npy" else save(path, deep)
+    np.save(path, deep.astype(">u2")) if suffix == "npy" else save(path, deep)  # the high byte first is as good
     np.testing.assert_allclose(read_picture(path)[0], deep / 65535, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 3, 4), (3, 4, 1), (1, 12), (12, 1), (1, 1, 12), (12, 1, 1)])
+def test_an_array_loses_its_channel_alone(tmp_path, shape):
+    np.save(tmp_path / "a.npy", RAMP.reshape(shape))
+    x = read_picture(tmp_path / "a.npy")
+    sides = shape if len(shape) == 2 else shape[1:] if shape[0] == 1 else shape[:2]
+    np.testing.assert_array_equal(x, RAMP.reshape(1, *sides).astype(np.float32) / 255)
 
 
 def test_twelve_bits_in_sixteen_are_told(tmp_path):
@@ -79,9 +87,11 @@ def test_resizing_is_asked_for_and_told(tmp_path, caplog):
         x = read_picture(path, (1, 3, 4))
         np.testing.assert_array_equal(read_picture(path, (3, 4)), x)
     np.testing.assert_allclose(x[0], RAMP / 255, rtol=1e-5)  # the mean of two equal rows
-    assert caplog.messages[0].endswith("a.png: resized from 6x4 to 3x4")
+    assert caplog.messages[0].endswith("a.png: resized from 6x4 to 3x4, stretched")
     with pytest.raises(ValueError, match=r"one channel, .* cannot become \(3, 3, 4\)"):
         read_picture(path, (3, 3, 4))
+    with pytest.raises(ValueError, match=r"one channel, .* cannot become \(3, 6, 4\)"):  # though of its own size
+        read_picture(path, (3, 6, 4))
 
 
 def two_pages(path):
@@ -106,6 +116,11 @@ def test_broken_pictures_are_named(tmp_path, name, make, message):
     make(tmp_path / name)
     with pytest.raises(ValueError, match=f"{re.escape(name)}.*{message}"):
         read_picture(tmp_path / name)
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(ValueError, match=r"is no picture that can be read.*directory"):
+        read_picture(tmp_path)
 
 
 def test_a_picture_that_is_not_there(tmp_path):
@@ -199,7 +214,7 @@ def test_dicom_that_is_refused(dicom, elements, message):
 def test_dicom_without_its_library(tmp_path, monkeypatch):
     (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImportError, match=r'needs pydicom, .* pip install "tinymed\[dicom\]"'):
+    with pytest.raises(ImportError, match=r'needs pydicom, .* pip install .*\[dicom\]"$'):
         read_picture(tmp_path / "a.dcm")
 
 
@@ -247,11 +262,23 @@ def test_groups_from_names(folder, group):
 def test_a_name_without_group_is_refused(folder, group):
     with pytest.raises(ValueError, match="finds no group in"):
         ImageFolder(folder, group=group)
+    if group == r"(p2)?":
+        with pytest.raises(ValueError, match=re.escape(r"the pattern (p\d)x finds no group in 'p1_b.png'")):
+            ImageFolder(folder, group=r"(p\d)x")
 
 
 def test_what_is_no_picture_is_named(folder):
     (folder / "benign" / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match=r"benign/notes\.txt is no picture"):
+    (folder / "benign" / "IM0001").write_bytes(bytes(128) + b"DICM")  # as cameras name them
+    for group in (None, r"(p\d)"):  # it is not the pattern's fault
+        with pytest.raises(ValueError, match=r"1 file that is no picture by name: 'benign/notes\.txt'"):
+            ImageFolder(folder, group=group)
+    (folder / "malignant" / "notes.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"2 files that are no pictures by name: 'benign/notes\.txt', 'mal"):
+        ImageFolder(folder)
+    for name in ("benign", "malignant"):
+        (folder / name / "notes.txt").rename(folder / name / "notes.png")
+    with pytest.raises(ValueError, match=r"(IM0001|notes\.png) is no .*picture|needs pydicom"):
         ImageFolder(folder)
 
 
@@ -289,3 +316,11 @@ def test_splits(folder, tmp_path):
     with pytest.raises(ValueError, match="test holds 'd', no classes of the training folder: 'a', 'b', 'c'"):
         load_image_folder(root, "test")
     assert len(load_image_folder(folder, size=(3, 4))) == 4
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    for name in ("Train/a/1", "Train/b/2", "training/a/3", "training/b/4", "test/a/5"):
+        save(tmp_path / f"{name}.png")
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match="holds 'Train' and 'training' for the one split 'train'"):
+            load_image_folder(tmp_path, split)

@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 import tinymed
-from tinymed.data.prepare import Chain, Identity, Impute, LogClip, SelectColumns, Standardize, from_state
+from tinymed.data.prepare import Chain, Identity, Impute, LogClip, Preparation, SelectColumns, Standardize, from_state
 
 KINDS = {
     "Standardize": Standardize,
@@ -156,9 +156,32 @@ def test_a_state_that_cannot_be_is_refused(table):
         from_state({**state, "kind": "Magic"})
     with pytest.raises(ValueError, match="no preparation None"):
         from_state([])
+    with pytest.raises(ValueError, match="Standardize: 2 numbers as 'mean', but 6 columns"):
+        from_state({**state, "mean": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="has learnt nothing yet"):
+        from_state(Standardize().state())(table.x)
+    chain = Chain(Standardize()).fit(table.x).state()
+    with pytest.raises(ValueError, match="Chain needs a step or more"):
+        from_state({**chain, "steps": []})
+    with pytest.raises(ValueError, match="Standardize: 1 numbers as 'std', but 6 columns"):
+        from_state({**chain, "steps": [{**state, "std": 1.0}]})
     del state["std"]
     with pytest.raises(ValueError, match="state of Standardize has no 'std'"):
         from_state(state)
+
+
+def test_the_name_of_a_preparation_is_not_taken_twice():
+    """Runs know a preparation by its name: another of that name would change what they do."""
+    for _ in range(2):  # a cell that is run again defines its class again
+        Mine = type("Mine", (Preparation,), {"__module__": "my_notebook"})
+    assert Preparation.kinds["Mine"] is Mine
+    try:
+        with pytest.raises(TypeError, match=r"tinymed\.data\.prepare has a preparation Standardize"):
+            type("Standardize", (Preparation,), {"__module__": "my_notebook"})
+        assert Preparation.kinds["Standardize"] is Standardize
+    finally:
+        Preparation.kinds["Standardize"] = Standardize
+        del Preparation.kinds["Mine"]
 
 
 # -------------------------------------------------------------------- names, shapes, constants
@@ -215,7 +238,7 @@ def test_bad_tables_are_refused_in_words(table):
     table.x[3, 1] = np.inf
     with pytest.raises(ValueError, match=r"Impute: column 1 holds inf in row 3$"):
         Impute().fit(table.x)
-    with pytest.raises(ValueError, match="fitted to 6 columns, got 7: is a column missing or added"):
+    with pytest.raises(ValueError, match="fitted to 6 columns, got 7: is one missing or added"):
         fitted(np.zeros((2, 7)))
     with pytest.raises(ValueError, match=r"a table of numbers \(N,F\), got float64 of shape \(6,\)"):
         fitted(np.zeros(6))
@@ -229,6 +252,17 @@ def test_bad_tables_are_refused_in_words(table):
         Standardize()(table.x)
     with pytest.raises(ValueError, match="has learnt nothing yet"):
         Chain(Impute(), Standardize())(table.x)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_float32_does_not_hold_is_named():
+    x = np.array([[1.0, 2], [2, 3], [3, 5]])
+    with pytest.raises(ValueError, match="Impute: column 'b' is more than float32 holds in row 1"):
+        Impute().fit(x, columns=["a", "b"])([[1, 2], [1, 1e39]])
+    with pytest.raises(ValueError, match="Standardize: column 0 is more than float32 holds in row 0"):
+        Chain(Standardize()).fit(x)([[-1e308, 0]])
+    with pytest.raises(ValueError, match="Identity: column 0 is more"):
+        Identity().fit(x[:, None])([[[1e39, 0]]])
 
 
 def test_what_cannot_be_learnt_is_refused(table):

@@ -151,7 +151,7 @@ def test_a_wrong_file_beside_a_right_one_is_warned_of(toy, tmp_path):
 
 @pytest.mark.parametrize("how", ["download=False", "TINYMED_OFFLINE"])
 def test_the_offline_error_says_all_that_is_needed(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(sources, "_download", lambda *a: pytest.fail("the network was touched"))
+    monkeypatch.setattr(sources, "download_any", lambda *a: pytest.fail("the network was touched"))
     if how == "download=False":
         monkeypatch.delenv("TINYMED_OFFLINE")
     folder = tmp_path / "nowhere"
@@ -167,6 +167,14 @@ def test_the_offline_error_says_all_that_is_needed(tmp_path, monkeypatch, how):
     ):
         assert part in str(caught.value)
     assert not folder.exists()
+
+
+def test_an_address_that_nobody_has_tried_is_told(tmp_path):
+    note = "  note  nobody has tried this address yet"
+    for name, untried in (("breastmnist", 0), ("pima", 1), ("golub", 3), ("ecg5000", 2)):
+        with pytest.raises(DataNotFoundError) as caught:
+            fetch_all(name, data_home=tmp_path)
+        assert str(caught.value).splitlines().count(note) == untried
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -355,6 +363,26 @@ def test_a_member_of_an_archive(toy, server, tmp_path, monkeypatch, member, mess
         assert list(tmp_path.iterdir()) == []
 
 
+def test_an_archive_of_several_files_is_downloaded_once(parts, server, tmp_path, monkeypatch):
+    address = server.url.replace("toy.npz", "toy.zip")
+    files = tuple(replace(file, urls=(f"{address}#{file.filename}",)) for file in parts.files)
+    monkeypatch.setitem(SOURCES, "parts", replace(parts, files=files))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, contents in PARTS.items():
+            archive.writestr(f"in/{name}", contents if name != "2.dat" else b"torn")
+    server.contents = stream.getvalue()
+    (tmp_path / "2.hea").write_bytes(b"mine")
+    assert list(fetch_all("parts", data_home=tmp_path, files=["1.hea"])) == ["1.hea"]
+    assert (tmp_path / "1.dat").read_bytes() == PARTS["1.dat"]  # it came with the other
+    assert (tmp_path / "2.hea").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.dat", "1.hea", "2.hea"]  # a torn one does not
+    assert list(fetch_all("parts", data_home=tmp_path, files="1")) == ["1.hea", "1.dat"]
+    assert len(server.agents) == 1
+    with pytest.raises(DataNotFoundError, match=r"hash of 2\.dat"):
+        fetch_all("parts", data_home=tmp_path)
+
+
 # ---------------------------------------------------------------- sets of several files
 
 
@@ -362,6 +390,7 @@ def test_some_files_of_a_set(parts, tmp_path):
     place(tmp_path, "1.hea", "1.dat", "2.hea")
     assert list(fetch_all("parts", data_home=tmp_path, files=("1.dat",))) == ["1.dat"]
     assert list(fetch_all("parts", data_home=tmp_path, files=["1"])) == ["1.hea", "1.dat"]
+    assert list(fetch_all("parts", data_home=tmp_path, files="1")) == ["1.hea", "1.dat"]
     with pytest.raises(DataNotFoundError, match=r"^2\.dat is not in"):
         fetch_all("parts", data_home=tmp_path)
     with pytest.raises(ValueError, match=r"parts has no file '3'; it has 1\.hea, 1\.dat, 2\.hea, 2\.dat"):

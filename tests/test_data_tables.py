@@ -35,6 +35,7 @@ def test_measures(write):
     assert dataset.labels.dtype == np.int64
     np.testing.assert_allclose(dataset.inputs.array, [[0, 0], [1, 0], [0.5, 0]])  # one value alone: 0
     assert dataset.labels.tolist() == [1, 0, 1]
+    assert dataset.names == ["id 1", "id 2", "id 3"]
     assert dataset.classes == ("B", "M")
     assert dataset.layout.columns == ("radius", "texture")
 
@@ -100,7 +101,9 @@ def test_harmless_variants(write, text):
         ("", "has nothing in it"),
         ("id,diagnosis,radius\n", "has a header but no rows"),
         ("id,kind,radius\n1,M,2\n", "no label column 'diagnosis'; its columns are 'id', 'kind', 'radius'"),
-        ("6,148,72\n1,85,66\n", "has the file no header line"),
+        ("6,148,72\n1,85,66\n", "its first line looks like data: is the header missing"),
+        ("1.5,0.25,1.5\n2,3,4\n", "column name '1.5' stands in the header 2 times; its first line looks like data"),
+        ("1.5,,M\n2,3,M\n".replace("M", "7"), "column 2 has no name .*index=False.; its first line looks like data"),
         ("id,diagnosis\n1,M\n", "no columns of numbers beside 'id', 'diagnosis'"),
         ("id,diagnosis,a,b\n1,M,2,3\n2,B,4\n", "line 3: 3 cells, but the header has 4 columns"),
         ("id,diagnosis,a\n1,M,2,3\n", "line 2: 4 cells, but the header has 3 columns"),
@@ -182,7 +185,6 @@ def test_encodings(tmp_path, encoding):
             {"encoding": "gb18030"},
             "not text in gb18030: line 5 is UTF-8; two encodings in one file",
         ),
-        (CHINESE.encode(), {"encoding": "gb18030"}, "not text in gb18030: line 1 is UTF-8; leave the encoding out"),
         (b"id,diagnosis,a\n1,M,\xff2\n", {"encoding": "gb18030"}, "not text in gb18030: line 2, byte 20"),
         (TRAIN.encode(), {"encoding": "gb2321"}, "no encoding 'gb2321'"),
         (b"PK\x03\x04rest", {}, r"zip archive, as Excel's \.xlsx"),
@@ -194,16 +196,38 @@ def test_other_encodings_are_refused_with_the_cure(tmp_path, data, arguments, me
         load_csv(tmp_path / "x.csv", **NAMES, **arguments)
 
 
+def test_chinese_in_utf8_is_read_whatever_encoding_is_told(write, tmp_path, caplog):
+    """A run remembers the encoding of its training file; new files may be of another program."""
+    (tmp_path / "train.csv").write_bytes(CHINESE.encode("gb18030"))
+    train = load_csv(tmp_path / "train.csv", **NAMES, encoding="gb18030")
+    with caplog.at_level("INFO", "tinymed"):
+        names, x = load_rows(write(CHINESE, "new.csv"), like=train)
+    assert (names, x.ravel().tolist()) == (["编号 1", "编号 2", "编号 3"], [0, 1, 0.5])
+    assert caplog.messages[0].endswith("new.csv is read as UTF-8, which it is, not as gb18030")
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "，"])
-def test_another_delimiter_is_told_and_read_when_named(write, delimiter):
-    path = write(TRAIN.replace(",", delimiter))
-    with pytest.raises(ValueError, match="between its columns, not ','") as refused:
-        load_csv(path)
-    assert f"read it with delimiter={delimiter!r}" in str(refused.value)
-    train = load_csv(path, delimiter=delimiter)
-    np.testing.assert_array_equal(train.inputs.array, load_csv(write(TRAIN, "comma.csv")).inputs.array)
-    assert load_csv(path, like=train).labels.tolist() == [1, 0, 1]  # known from the layout
-    assert load_csv(write(TRAIN, "test.csv"), like=train, delimiter=",").labels.tolist() == [1, 0, 1]
+def test_another_delimiter_is_seen_from_the_header(write, delimiter):
+    expected = load_csv(write(TRAIN, "comma.csv"))
+    path = write("\n" + TRAIN.replace(",", delimiter).replace("radius", '"radius, mean, in ;"'))
+    train = load_csv(path)
+    np.testing.assert_array_equal(train.inputs.array, expected.inputs.array)
+    assert train.columns == ("radius, mean, in ;", "texture")
+    test = write(TRAIN.replace("radius", '"radius, mean, in ;"'), "test.csv")
+    assert load_csv(test, like=train).labels.tolist() == [1, 0, 1]  # each file has its own
+    assert load_csv(write("a,b^diagnosis\n1^M\n2^B\n"), delimiter="^").columns == ("a,b",)
+
+
+@pytest.mark.parametrize("first", ["0,1,1.0,0.0,1e0", "0.0,1.0,1.0,0.0,1.0"])
+def test_numbers_of_one_value_are_one_class(write, first):
+    """pandas writes 1 as 1.0 as soon as one label of the column is missing."""
+    rows = "".join(f"{k},{cell}\n" for k, cell in enumerate(first.split(",")))
+    train = load_csv(write(f"a,diagnosis\n{rows}"))
+    assert train.counts() == {"0": 2, "1": 3}
+    assert train.labels.tolist() == [0, 1, 1, 0, 1]
+    assert load_csv(write("a,diagnosis\n1,1.0\n2,0\n", "test.csv"), like=train).labels.tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"line 2: label column 'diagnosis' holds '1\.5'; the classes are '0', '1'"):
+        load_csv(write("a,diagnosis\n1,1.5\n", "test.csv"), like=train)
 
 
 # ---------------------------------------------------------------- missing values, groups, a kept layout
@@ -228,7 +252,7 @@ def test_groups(write):
     text = "patient,diagnosis,a\np1,M,1\np2,B,2\np1,B,3\n"
     train = load_csv(write(text), group="patient")
     assert train.groups.tolist() == ["p1", "p2", "p1"]
-    assert train.columns == ("a",)
+    assert (train.columns, train.names) == (("a",), ["row 1", "row 2", "row 3"])
     names, x = load_rows(write("a\n2\n", "new.csv"), like=train)  # whose it is need not be known
     assert (names, x.tolist()) == (["row 1"], [[0.5]])
     with pytest.raises(ValueError, match="no group column 'patient'"):
@@ -275,6 +299,7 @@ def test_parquet_is_read_as_csv_is(write, tmp_path):
         ({"diagnosis": ["M", "B"], "a": [1.0, float("nan")]}, r"x\.parquet, row 2: column 'a' holds nan"),
         ({"diagnosis": ["M", "B"], "a": ["1", "two"]}, "row 2: column 'a' holds 'two', which is not a number"),
         ({"diagnosis": ["M", None], "a": [1, 2]}, "row 2: label column 'diagnosis' is empty"),
+        ({"diagnosis": ["M", None, None], "a": [1, None, 2]}, "row 3: label column 'diagnosis' is empty"),
         ({"kind": ["M", "B"], "a": [1, 2]}, "no label column 'diagnosis'"),
         ({"diagnosis": ["M"][:0], "a": [1][:0]}, "has a header but no rows"),
     ],
@@ -291,7 +316,7 @@ def test_parquet_of_another_kind(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"x\.parquet is not a Parquet file, or only a part of one"):
         load_csv(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r'needs pyarrow, .* pip install "tinymed\[parquet\]"'):
+    with pytest.raises(ImportError, match=r'needs pyarrow, .* pip install .*\[parquet\]"$'):
         load_csv(path)
 
 

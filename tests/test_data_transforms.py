@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinymed.data import DataLoader, ImageDataset, LabelledDataset, Subset, TensorDataset, load_breastmnist
-from tinymed.data.augmented import Augmented, Mixup, labels_of
+from tinymed.data.augmented import Augmented, Mixup, labels_of, set_epoch
 from tinymed.data.transforms import (
     TRANSFORMS,
     ColorJitter,
@@ -215,11 +215,29 @@ def test_any_size_is_taken(transform, H, W, seed):
         (lambda: GaussianNoise(sigma=-0.1), "sigma must be 0 or more, got -0.1"),
         (lambda: RandomShift(1.5), "limit must be a whole number, 0 or more, got 1.5"),
         (lambda: RandomScale((-1, 1)), "scale must be 0.001 or more, got -1"),
+        (lambda: RandomHorizontalFlip(True), "p must be in 0..1, got True"),
+        (lambda: RandomCrop(True), "size must be a whole number, 1 or more, got True"),
+        (lambda: GaussianNoise(mean=float("nan")), "mean must be a finite number, got nan"),
+        (lambda: RandomAffine(10, fill="a"), "fill must be a finite number, got 'a'"),
+        (lambda: RandomCrop(5, fill=float("nan")), "fill must be a finite number, got nan"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_numbers_of_numpy_are_numbers():
+    half, eight, x = np.float32(0.5), np.int64(8), picture()
+    pairs = [
+        (RandomHorizontalFlip(half), RandomHorizontalFlip(0.5)),
+        (RandomCrop(eight, padding=eight), RandomCrop(8, padding=8)),
+        (RandomAffine(half, fill=half), RandomAffine(0.5, fill=0.5)),
+        (ColorJitter(half, half), ColorJitter(0.5, 0.5)),
+    ]
+    for one, other in pairs:
+        np.testing.assert_array_equal(one(x, rng()), other(x, rng()))
+    assert Augmented(pictures(), USUAL, np.int64(3)).seed == 3
 
 
 @pytest.mark.parametrize("transform", ON_PICTURES, ids=repr)
@@ -287,6 +305,11 @@ def test_the_epoch_reaches_every_dataset_within():
     outer = Mixup(inner, 0.2, 2, seed=0)
     outer.set_epoch(7)
     assert (outer.epoch, inner.epoch) == (7, 7)
+    through = Mixup(Subset(inner, [3, 4]), 0.2, 2, seed=0)
+    through.set_epoch(8)
+    assert inner.epoch == 8
+    set_epoch(Subset(through, [0]), 9)  # a Subset has no such method
+    assert (through.epoch, inner.epoch) == (9, 9)
 
 
 def test_labels_need_no_item_to_be_drawn():

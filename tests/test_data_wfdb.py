@@ -110,26 +110,34 @@ def test_signals_in_files_of_their_own(tmp_path):
     assert record.units == ("uV", "mmHg")
 
 
+def test_signals_of_one_file_may_stand_apart(tmp_path):
+    """A name belongs to its line, not to the order of the files."""
+    (tmp_path / "a.dat").write_bytes(np.array([[1, 3], [11, 13]], "<i2").tobytes())
+    (tmp_path / "b.dat").write_bytes(np.array([2, 12], "<i2").tobytes())
+    (tmp_path / "r.hea").write_text("r 3 100 2\na.dat 16 1 16 0 1 12 0 A0\nb.dat 16 2 16 0 2 14 0 B\na.dat 16 4\n")
+    record = read_record(tmp_path / "r")
+    assert record.digital.tolist() == [[1, 2, 3], [11, 12, 13]]
+    assert record.signal.tolist() == [[1, 1, 0.75], [11, 6, 3.25]]
+
+
 def test_what_a_header_leaves_out_has_the_specifications_default(tmp_path):
     (tmp_path / "r.dat").write_bytes(encode_212([5, 6, 7, 8]))
     (tmp_path / "r.hea").write_bytes(b"\r\n# first\r\nr 2\r\n\tr.dat 212\r\nr.dat  212  100  0  3\r\n\r\n#last\r\n")
     record = read_record(tmp_path / "r")
-    assert record.fs == record.counter_freq == 250
+    assert record.fs == 250
     assert record.digital.tolist() == [[5, 6], [7, 8]]  # as many as there are
     first, second = record.infos
-    assert (first.adc_gain, first.baseline, first.units, first.adc_res, first.adc_zero) == (200, 0, "mV", 12, 0)
+    assert (first.adc_gain, first.baseline, first.units) == (200, 0, "mV")
     assert (first.init_value, first.checksum, first.sig_name) == (None, None, "record r, signal 0")
-    assert (second.adc_gain, second.baseline, second.adc_zero) == (100, 3, 3)  # the baseline is the ADC's zero
+    assert (second.adc_gain, second.baseline) == (100, 3)  # the baseline is the ADC's zero
     assert record.comments == ("first", "last")
-    assert (record.base_time, record.base_date) == (None, None)
 
 
 def test_the_record_line_in_full(tmp_path):
     (tmp_path / "r.dat").write_bytes(encode_212([5]))
     (tmp_path / "r.hea").write_text("r 1 3.6e2/30.5(-2) 1 13:05:00 25/4/1989\nr.dat 212 1e3(-5)/mV 11 1024 5 5 0 V 5\n")
     record = read_record(tmp_path / "r")
-    assert (record.fs, record.counter_freq, record.base_counter) == (360, 30.5, -2)
-    assert (record.base_time, record.base_date) == ("13:05:00", "25/4/1989")
+    assert (record.fs, len(record)) == (360, 1)  # the counter, time and date are passed over
     assert record.signal.tolist() == [[0.01]]
     assert record.leads == ("V 5",)
 
@@ -247,9 +255,6 @@ def test_annotations_come_back(tmp_path):
     found = read_annotations(tmp_path / "r")
     assert found.samples.tolist() == [18, 1041, 101041, 171046, 171036, 171044]
     assert found.symbols.tolist() == ["+", "N", "V", "A", "r", "[42]"]
-    assert found.subtypes.tolist() == [0, -1, 0, 3, 0, 0]  # of one annotation alone
-    assert found.nums.tolist() == [0, 2, 2, 2, -2, -2]  # from one on
-    assert found.channels.tolist() == [0, 1, 1, 1, 0, 0]
     assert found.aux == ("(N\0", "", "", "even", "", "")
     assert found.fs is None
     assert repr(found) == "Annotations(6: + 1, A 1, N 1, V 1, [42] 1, r 1)"
@@ -349,14 +354,13 @@ def same_record(ours, wfdb, path):
     assert ours.name == digital.record_name
     assert ours.fs == digital.fs
     assert list(ours.comments) == digital.comments
-    for field in ("file_name", "fmt", "adc_gain", "baseline", "units", "adc_res", "adc_zero", "init_value", "checksum",
-                  "block_size", "sig_name"):  # fmt: skip
+    for field in ("file_name", "fmt", "adc_gain", "baseline", "units", "init_value", "checksum", "sig_name"):
         assert [getattr(info, field) for info in ours.infos] == getattr(digital, field), field
 
 
 def same_annotations(ours, wfdb, path):
     theirs = wfdb.rdann(str(path), "atr")
-    for field, other in (("samples", "sample"), ("subtypes", "subtype"), ("channels", "chan"), ("nums", "num")):
+    for field, other in (("samples", "sample"),):
         np.testing.assert_array_equal(getattr(ours, field), getattr(theirs, other), field)
     assert ours.symbols.tolist() == theirs.symbol
     assert list(ours.aux) == theirs.aux_note

@@ -48,7 +48,12 @@ def _examples(e, text="case"):
 
 
 def _write(path, e, **more):
-    about = {"title": "Is the lump malignant?", "data_card": CARD, "model_card": {"parameters": 223873, "seed": 0}}
+    about = {
+        "title": "Is the lump malignant?",
+        "subtitle": "dense on lumps",
+        "data_card": CARD,
+        "model_card": {"parameters": 223873, "seed": 0},
+    }
     return write_page(path, e, **(about | {"history": HISTORY, "command": "tinymed train --task x"} | more))
 
 
@@ -81,7 +86,8 @@ def test_two_classes_in_a_browser(opened, tmp_path):
     for width, scheme in ((390, "dark"), (1100, "light")):
         sheet = opened(path, viewport={"width": width, "height": 800}, color_scheme=scheme)
         assert sheet.evaluate("document.documentElement.scrollWidth") <= width
-        assert sheet.title() == "Is the lump malignant?"
+        assert sheet.title() == "Is the lump malignant? – dense on lumps"
+        assert sheet.locator("h1").inner_text().splitlines() == ["Is the lump malignant?", "dense on lumps"]
         assert sheet.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
         text = sheet.locator("body").inner_text()
     accuracy, share = e.figures["accuracy"], e.majority[1]
@@ -94,8 +100,64 @@ def test_two_classes_in_a_browser(opened, tmp_path):
         assert part in text, part
     assert sheet.locator(".confusion td.n").all_inner_texts() == [str(n) for n in e.confusion_matrix.flat]
     assert sheet.locator("a[href='https://example.org/data']").count() == 1
-    without = e.subset(~twins).figures["accuracy"]
-    assert f"{without.value:.3f}" in sheet.locator("tr", has_text="those without").inner_text()
+    without, row = e.subset(~twins).figures, sheet.locator("tr", has_text="those without").inner_text()
+    for name in ("accuracy", "balanced_accuracy", "auc"):
+        assert f"{without[name].value:.3f}" in row
+
+
+def test_what_a_threshold_costs_is_seen_whole_on_a_phone(opened, tmp_path):
+    e = _evaluation(positive=0)
+    sheet = opened(_write(tmp_path / "report.html", e), viewport={"width": 390, "height": 800})
+    table = sheet.locator(".thresholds")
+    assert table.evaluate("(t) => t.parentElement.scrollWidth <= t.parentElement.clientWidth")
+    row = e.threshold_table()[0]
+    told = table.locator("tr").nth(1).locator("td").all_inner_texts()
+    assert told[1:3] == [f"{row['tp']} of {row['tp'] + row['fn']}", f"{row['fp']} of {row['fp'] + row['tn']}"]
+    assert told[-1] == f"{row['precision']:.3f}"
+
+
+def test_layers_are_folded_away(opened, tmp_path):
+    layers = "Sequential(\n  (0): Linear(2, 1)\n)"
+    path = _write(tmp_path / "report.html", _evaluation(), model_card={"layers": layers, "parameters": "3"})
+    sheet = opened(path)
+    assert sheet.locator("details summary").inner_text() == "3 lines"
+    assert sheet.locator("details pre").text_content() == layers
+
+
+def test_groups_of_one_case_are_cases(tmp_path):
+    alone = _write(tmp_path / "a.html", _evaluation(groups=np.arange(60))).read_text("utf-8")
+    assert "of the 60 cases (bootstrap)" in alone
+    assert "30 patients or other groups, with all their 60 cases" in _write(
+        tmp_path / "b.html", _evaluation(groups=np.arange(60) // 2)
+    ).read_text("utf-8")
+
+
+def test_of_one_epoch_no_curve_is_drawn(tmp_path):
+    once = {name: values[:1] for name, values in HISTORY.items()}
+    assert "<h2>Training" not in _write(tmp_path / "a.html", _evaluation(), history=once).read_text("utf-8")
+    assert "<h2>Training" in _write(tmp_path / "b.html", _evaluation()).read_text("utf-8")
+
+
+def test_near_twins_are_told_with_their_rule(tmp_path):
+    rule = "equal, or correlated by more than 0.98"
+    for twins, told in (
+        (np.zeros(60, bool), f"0 of 60 test cases have a near-twin in the training part: {rule}."),
+        (np.ones(60, bool), f"60 of 60 test cases have a near-twin in the training part: {rule}."),
+    ):
+        page = _write(tmp_path / "a.html", _evaluation(), twins=twins, alike=rule).read_text("utf-8")
+        assert told in page
+        assert "the fairer one" not in page  # there is no line of those without
+        assert "judged by" not in page
+
+
+def test_each_ranking_is_drawn_once(monkeypatch):
+    from tinymed.evaluation import drawings
+
+    e, asked = _evaluation(5, 100), []
+    honest = Evaluation.per_class
+    monkeypatch.setattr(Evaluation, "per_class", lambda e: asked.append(1) or honest(e))
+    drawings.roc(e)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("classes", [5, 24])
@@ -105,7 +167,7 @@ def test_more_classes_in_a_browser(opened, tmp_path, classes):
     for width, scheme in ((390, "light"), (1100, "dark")):
         sheet = opened(path, viewport={"width": width, "height": 800}, color_scheme=scheme)
         assert sheet.evaluate("document.documentElement.scrollWidth") <= width
-    assert "The likeliest class is said" in sheet.locator("body").inner_text()
+    assert "The likeliest class is predicted" in sheet.locator("body").inner_text()
     assert sheet.locator("h2", has_text="What a threshold costs").count() == 0
     keys = sheet.locator(".keys").first.inner_text()
     assert ("each of 24 classes" if classes == 24 else e.classes[3]) in keys
@@ -147,7 +209,12 @@ def test_every_drawing_is_whole_and_has_its_own_ids(tmp_path):
 def test_hostile_names_stand_as_they_are(opened, tmp_path):
     p, y = np.tile([0.2, 0.9, 0.7], 10), np.tile([0, 1, 0], 10)
     e = Evaluation(p, y, (HOSTILE, HOSTILE + "2"), names=[HOSTILE] * 30, chosen=HOSTILE, draws=50)
-    about = {"title": HOSTILE, "data_card": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]}, "command": HOSTILE}
+    about = {
+        "title": HOSTILE,
+        "subtitle": "",
+        "data_card": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]},
+        "command": HOSTILE,
+    }
     path = _write(tmp_path / "report.html", e, examples=_examples(e, HOSTILE), history={HOSTILE: [1, 2]}, **about)
     sheet = opened(path, viewport={"width": 390, "height": 800})
     assert sheet.title() == HOSTILE
@@ -167,7 +234,7 @@ def test_values_in_a_browser(opened, tmp_path):
         _write(tmp_path / "report.html", e, examples=[example], twins=true > 0), viewport={"width": 390, "height": 800}
     )
     text = sheet.locator("body").inner_text()
-    for part in ("R²", "true (log IC50)", "Furthest off", "is 1.20, said 0.80", "missing", "Spearman"):
+    for part in ("R²", "true (log IC50)", "Furthest off", "is 1.20, predicted 0.80", "missing", "Spearman"):
         assert part in text, part
     assert sheet.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -175,7 +242,7 @@ def test_values_in_a_browser(opened, tmp_path):
 def test_one_class_alone_and_no_errors(tmp_path):
     e = Evaluation([0.9, 0.8, 0.7], [1, 1, 1], "ab", draws=20)
     page = _write(tmp_path / "report.html", e, history=None, twins=np.zeros(3, bool)).read_text("utf-8")
-    for part in ("No case was said wrongly", "no case is of a", "0 of 3 test cases have a near-twin"):
+    for part in ("No case was predicted wrongly", "no case is of a", "0 of 3 test cases have a near-twin"):
         assert part in page
     assert "What a threshold costs" not in page
     assert "the fairer one" not in page
@@ -244,10 +311,13 @@ def test_tables_show_what_is_unusual():
     typical = np.stack([np.zeros(30), np.where(np.arange(30) == 20, 100, 1)])
     shown = re.findall(r"<tr><td>(\w+)", fragments.table_fragment([f"gene{k}" for k in range(30)], values, typical))
     assert shown[:2] == ["gene7", "gene20"]
-    assert len(shown) == 12
-    assert "and 18 more" in fragments.table_fragment([f"gene{k}" for k in range(30)], values, typical)
+    assert len(shown) == 5
+    whole = fragments.table_fragment([f"gene{k}" for k in range(30)], values, typical)
+    assert "<caption>5 of 30 measures, furthest from the median first</caption>" in whole
+    assert "5 of 30 measures, the first" in fragments.table_fragment([f"gene{k}" for k in range(30)], values)
+    assert "caption" not in fragments.table_fragment(["a"], [1])
     assert "missing" in fragments.table_fragment(["a"], [np.nan])
-    assert "<th>typical" not in fragments.table_fragment(["a"], [1])
+    assert "median" not in fragments.table_fragment(["a"], [1])
 
 
 @pytest.mark.parametrize(

@@ -118,8 +118,12 @@ def test_refused():
         stratified_folds(np.eye(4), 2)
     with pytest.raises(ValueError, match="value of item 2 is nan"):
         stratified_folds([0.1, 0.2, np.nan], 2)
-    with pytest.raises(ValueError, match="cannot be cut"):
+    with pytest.raises(ValueError, match="part 0 would have 23 of 23, and it and the rest need one of each of the 2"):
         stratified_split(y, [0.99, 0.01])
+    four = np.array([5] * 100 + [7] * 4)
+    assert [np.sum(part >= 100) for part in stratified_split(four, [0.5, 0.25, 0.25])] == [2, 1, 1]
+    with pytest.raises(ValueError, match=r"class 7 has 4 items, too few for parts of \[0.7, 0.15, 0.15\]: one would"):
+        stratified_split(four, [0.7, 0.15, 0.15])
     with pytest.raises(ValueError, match="nobody knows whose"):
         apart({"training": None})
     with pytest.raises(ValueError, match="too few groups, 1, to deal into 2"):

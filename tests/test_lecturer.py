@@ -210,6 +210,13 @@ def test_exercises_lessons_and_files_exist(page):
         assert (ROOT / file).exists(), file
 
 
+@pytest.mark.parametrize("found", LESSONS[16:], ids=lambda found: found.name)
+def test_the_commands_of_an_application_exist(found):
+    prose = "\n".join(cell.text for cell in found.cells if cell.kind == "markdown")
+    section = prose.partition("## In one command\n")[2].partition("\n## ")[0].replace("\\\n", "")
+    assert "train" in [understood(said)[0] for said in commands(section)]
+
+
 # ---------------------------------------------------------------- what students get
 
 

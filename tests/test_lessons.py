@@ -35,6 +35,14 @@ def test_the_first_cell_says_what_it_is_about(lesson):
     assert lesson.sections, "which section of the article?"
 
 
+@pytest.mark.parametrize("lesson", ENGLISH[16:], ids=lambda one: one.name)
+def test_an_application_leads_to_the_lessons_beside_it(lesson):
+    place = ENGLISH.index(lesson)
+    for beside in {*ENGLISH[place - 1 : place + 2]} - {lesson}:
+        assert f"]({beside.name}.py)" in lesson.cells[-1].text, beside.name
+    assert f"python tutorials/{lesson.name}.py --full" in lesson.text
+
+
 @each
 def test_jupytext_reads_the_same_cells_and_writes_the_same_lesson(lesson):
     jupytext = pytest.importorskip("jupytext", reason="the extra notebook is not installed")

@@ -1,5 +1,6 @@
 """What the README shows runs, and what it links to is there."""
 
+import csv
 import os
 import re
 import shlex
@@ -8,12 +9,16 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinymed
+from tinymed.data import write_wisconsin_csv
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAQ = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+OWN = re.search(r"```sh\npython -c \"(from tinymed\.data .*?)\".*?\n(.*?)```", README, re.DOTALL)
 
 
 def snippets(text):
@@ -63,6 +68,76 @@ def test_the_commands_have_these_options():
             command = command.commands[words.split()[0]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r" (--?[\w-]+)", words)) <= known, f"{name}{rest}"
+
+
+# ---------------------------------------------------------------- data of one's own
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A folder with what the README and the FAQ give to `tinymed train`, a few items of each."""
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path_factory.mktemp("own")
+    rng, y = np.random.default_rng(0), np.arange(40) % 2
+    pictures = (rng.random((40, 30, 40)) * 100 + 100 * y[:, None, None]).astype(np.uint8)
+    for k, picture in enumerate(pictures):
+        path = folder / "pictures" / ("benign", "malignant")[y[k]] / f"p{k // 2}_{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(picture).save(path)
+    beats = np.sin(np.linspace(0, 6, 32) * (1 + y[:, None])) + 0.1 * rng.normal(size=(40, 32))
+    told = (("心悸胸痛", "palpitations"), ("咳嗽发热", "cough and fever"))
+    words = [(f"{told[k][0]}{n}", "心肺"[k], f"{told[k][1]} {n}", ("heart", "lung")[k]) for n, k in enumerate(y)]
+    tables = {
+        "pixels.csv": (["diagnosis", *range(784)], ["BM"[k] for k in y], pictures[:, :28, :28].reshape(40, -1)),
+        "beats.csv": (["beat", *range(32)], ["ab"[k] for k in y], beats),
+        "texts.csv": (["摘要", "类别", "text", "field"], [row[:1] for row in words], [row[1:] for row in words]),
+        "new.csv": (["摘要"], [["胸痛"]], [[]]),
+    }
+    for name, (head, first, rest) in tables.items():
+        with open(folder / name, "w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([head, *([*one, *more] for one, more in zip(first, rest))])
+    return folder
+
+
+def in_one_epoch(line, folder, monkeypatch):
+    from click.testing import CliRunner
+
+    from tinymed.cli import cli
+
+    monkeypatch.chdir(folder)
+    words = shlex.split(line, comments=True)[1:]
+    done = CliRunner().invoke(cli, [*words, *(["--epochs", "1"] if words[0] == "train" else [])])
+    assert done.exit_code == 0, f"{line}\n{done.output}"
+    return done.output
+
+
+def test_the_lines_on_data_of_ones_own_do_what_they_say(own, monkeypatch):
+    monkeypatch.chdir(own)
+    exec(OWN[1], {})
+    lines = OWN[2].strip().splitlines()
+    assert [line.split()[1] for line in lines] == ["train", "predict", "train", "train", "train", "predict"]
+    *_, told = [in_one_epoch(line, own, monkeypatch) for line in lines]
+    assert re.search(r"new\.csv: (心|肺) \(", told)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^tinymed train .*", FAQ, re.MULTILINE))
+def test_the_faqs_lines_on_data_of_ones_own_train(own, monkeypatch, tmp_path, line):
+    write_wisconsin_csv(own)
+    assert "On the test part" in in_one_epoch(line.replace("runs", str(tmp_path)), own, monkeypatch)
+
+
+def test_the_faqs_readers_read(own, monkeypatch):
+    write_wisconsin_csv(own)
+    monkeypatch.chdir(own)
+    (code,) = snippets(FAQ)
+    exec(compile(code, "faq.md", "exec"), names := {})
+    assert names["test"].inputs.shape == (114, 30)
+    assert names["pictures"].inputs.shape == (40, 1, 28, 28)
+    assert len(set(names["pictures"].groups)) == 20
+    assert names["texts"].classes == ("heart", "lung")
+
+
+# ---------------------------------------------------------------- what stands in the README
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))

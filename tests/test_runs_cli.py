@@ -194,7 +194,7 @@ def test_repeats_are_runs_of_other_seeds_and_folds(command):
     assert [(config["seed"], config["fold"]) for config in configs] == [(0, 0), (1, 1), (2, 2)]
     found = [about(f"r/{k}")["figures"]["figures"]["accuracy"]["value"] for k in range(3)]
     assert f"accuracy                         {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f}\n" in text
-    assert "Over 3 runs, mean ± standard deviation" in text
+    assert "Over 3 runs, mean ± standard deviation; `tinymed runs r` lists them\n" in text
     assert len(command("runs", "r")[1].splitlines()) == 4
 
 
@@ -290,20 +290,26 @@ def test_texts_in_gb18030(command, refused):
     Path("t.csv").write_bytes(("科室,主诉\n" + "\n".join(rows) + "\n").encode("gb18030"))
     line = ("train", "--task", "medical-text", "--data", "t.csv", "--text", "主诉", "--label", "科室",
             "--tokens", "char", "--epochs", 1, "--batch-size", 8)  # fmt: skip
-    refused('if it is Chinese text in GB18030 .* encoding="gb18030"', *line, "--out", "run")
+    refused("if it is Chinese text in GB18030 .* read it with --encoding gb18030", *line, "--out", "run")
     assert command(*line, "--encoding", "gb18030", "--out", "run")[0] == 0
     assert about("run")["classes"] == sorted("心肺")
     Path("new.txt").write_bytes("患者咳嗽 气喘".encode("gb18030"))
     code, text, _ = command("predict", "--run", "run", "new.txt", "t.csv")
     assert code == 0
     assert re.match(r"new.txt: [心肺] \(\d+\.\d%\)\nt.csv, text 1: [心肺]", text)
+    text_said = text.splitlines()[0]
     Path("other.csv").write_text("kind,words\n心,胸痛\n肺,咳嗽\n心,心悸\n")
     other = ("--test", "other.csv", "--text", "words", "--label", "kind", "--encoding", "utf-8")
     code, text, _ = command("evaluate", "run", *other)
     assert code == 0
     assert "3 cases" in text
     assert "--encoding utf-8" in Path("run/report-other.html").read_text()
-    refused("no label column '科室'|not text in gb18030", "evaluate", "run", "--test", "other.csv")
+    code, _, complaint = command("evaluate", "run", "--test", "other.csv")
+    assert code == 2
+    assert "no label column '科室'" in complaint
+    Path("new.txt").write_text("患者咳嗽 气喘", encoding="utf-16")
+    refused("new.txt", "predict", "--run", "run", "new.txt")
+    assert command("predict", "--run", "run", "--encoding", "utf-16", "new.txt")[1].splitlines()[0] == text_said
 
 
 def test_another_test_set_for_a_run_on_named_data(command, refused):
@@ -343,7 +349,7 @@ def test_a_value_is_told_with_its_unit(command, refused):
     told = run.predict(x)
     assert text.startswith(f"new.csv, row 1: {told[0]:.3g} {run.about['unit']}\nnew.csv, row 2: {told[1]:.3g} ")
     _, text, _ = command("runs")
-    assert re.search(r"runs/one +leukemia +generated-drug-response +linear +0 +1 +r2 ", text)
+    assert re.search(r"runs/one +leukemia +generated-drug-response +linear +0 +1 +-?\d\.\d{3} \(", text)
     assert "model: 'linear' → 'dense'" in text
     assert re.search(r"\nspearman +-?\d\.\d{3} \(", text)
     for key in (("--positive", "a"), ("--mixup", 0.2), ("--class-weight", "balanced"), ("--sampling", "balanced")):
@@ -444,7 +450,7 @@ def test_every_way_of_learning_makes_another_run(command, plain, classes, way):
 def test_a_threshold_is_chosen_on_what_is_kept_back(command, rule):
     code, text, _ = command(*CYTOLOGY, "--epochs", 1, "--threshold", rule, "--out", "run")
     assert code == 0
-    assert re.search(r": 387 train, 68 validation, 114 test\n", text)
+    assert re.search(": 387 train, 68 validation, 114 test; rows of 30 measures\n", text)
     run = load("run")
     parts = run.task.parts(run.config)
     watched = parts.validation
@@ -468,7 +474,9 @@ def test_two_runs_are_compared_case_by_case(command, runs):
     shutil.copytree(runs / "table", "a/two")
     _, text, _ = command("runs", "a/one", "a/two", "--curves", "c.png")
     assert "a/one → a/two: the same config\n" in text
-    assert re.search(r"\naccuracy +0\.000 \(no interval", text)
+    assert re.search(r"\naccuracy +0\.000 \(no interval, see 1\)\n", text)
+    assert text.count("it is the same in every draw") == 1
+    assert "\n1: it is the same in every draw of these cases, but would not be in others\n" in text
     assert Image.open("c.png").width > 500
     for spoil in (
         lambda path: path.unlink(),
@@ -484,6 +492,129 @@ def test_two_runs_are_compared_case_by_case(command, runs):
         assert "not compared case by case: " in text
         assert "predictions.csv" in text
         shutil.copy("a/one/predictions.csv", "a/two/predictions.csv")
+
+
+def test_runs_are_listed_by_what_a_frequent_class_does_not_raise(command, runs):
+    code, text, complaint = command("runs", runs)
+    head, *rows = text.splitlines()
+    assert (code, complaint) == (0, "")
+    assert head.split() == ["run", "task", "data", "model", "seed", "epochs", "balanced", "accuracy", "accuracy", "auc"]
+    found = about(runs / "table")["figures"]["figures"]
+    low, value, high = (f"{found['balanced_accuracy'][key]:.3f}" for key in ("low", "value", "high"))
+    assert f"  {value} ({low} to {high})  {found['accuracy']['value']:.3f}" in rows[1]
+    assert rows[1].endswith(f"  {found['auc']['value']:.3f}")
+
+
+def test_no_difference_has_no_sign(command, runs):
+    for name in ("one", "two"):
+        shutil.copytree(runs / "table", name)
+    path = Path("two/predictions.csv")
+    head, *rows = path.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    nudged = [f"{','.join(row[:3])},{float(row[3]) + 1e-6:.9f},{float(row[4]) - 1e-6:.9f}" for row in cells]
+    path.write_text("\n".join([head, *nudged]) + "\n")
+    text = command("runs", "one", "two")[1]
+    assert re.search(r"\nbrier +0\.000 \(0\.000 to 0\.000\)\n", text)
+
+
+def test_a_run_that_is_not_finished_is_told_from_none(command, refused, runs):
+    shutil.copytree(runs / "table", "runs/one")
+    shutil.copytree(runs / "table", "runs/two")
+    Path("runs/two/run.json").unlink()
+    told = "tinymed: left out: runs/two is not finished; the same `tinymed train` goes on with it\n"
+    assert command("runs")[::2] == (0, told)
+    refused("runs/two holds a run that is not finished: the same `tinymed train` goes on", "evaluate", "runs/two")
+    shutil.rmtree("runs/one")
+    assert told in command("runs")[2]
+
+
+def test_predictions_are_written_whole_or_not_at_all(monkeypatch, tmp_path, runs):
+    from tinymed.tasks.judge import read_predictions, write_predictions
+
+    run = load(runs / "table")
+    found = read_predictions(runs / "table/predictions.csv", run)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+        with pytest.raises(OSError, match="full"):
+            write_predictions(tmp_path / "p.csv", found)
+    assert list(tmp_path.iterdir()) == []
+    write_predictions(tmp_path / "p.csv", found)
+    assert (tmp_path / "p.csv").read_bytes() == (runs / "table/predictions.csv").read_bytes()
+
+
+def test_tests_of_one_name_have_two_reports(command, runs):
+    shutil.copytree(runs / "table", "run")
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        shutil.copy(runs / "other.csv", f"{folder}/test.csv")
+        assert (
+            f"Written: run/report-{folder}-test.html\n" in command("evaluate", "run", "--test", f"{folder}/test.csv")[1]
+        )
+    assert "--test a/test.csv" in Path("run/report-a-test.html").read_text()
+
+
+def test_all_files_of_a_folder_are_predicted(command, runs):
+    for name in ("b.png", "below/a.png", "Thumbs.db", ".hidden.png"):
+        Path("new", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28)).save(Path("new", name), "PNG")
+    code, text, complaint = command("predict", "--run", runs / "pictures", "new")
+    assert (code, complaint) == (0, "")
+    assert [line.partition(":")[0] for line in text.splitlines()[:-1]] == ["new/b.png", "new/below/a.png"]
+
+
+def test_a_file_of_ones_own_is_not_generated_whatever_it_is_called(command):
+    measures("generated_by_me.csv")
+    text = command(*CYTOLOGY, "--data", "generated_by_me.csv", "--epochs", 1, "--out", "run")[1]
+    assert "generated_by_me.csv: 48 train, 12 test; rows of 2 measures\n" in text
+    assert "GENERATED" not in text
+    command("evaluate", "run")
+    assert "GENERATED" not in Path("run/report.html").read_text()
+
+
+def test_stopped_before_anything_was_learnt_the_old_run_is_there_again(command, monkeypatch):
+    measures("t.csv")
+    line = (*CYTOLOGY, "--data", "t.csv", "--epochs", 1, "--out", "run")
+    assert command(*line)[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+
+    def stopped(*_, **how):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "train", stopped)
+        assert command(*line, "--seed", 1, "--overwrite")[0] == 130
+        assert command(*CYTOLOGY, "--data", "t.csv", "--out", "other")[0] == 130
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+    assert not Path("other").exists()
+
+
+def test_help_of_evaluate_promises_no_defaults_of_train(command):
+    text = command("evaluate", "--help")[1]
+    assert "[diagnosis]" not in text
+    assert "[text]" not in text
+    assert "[diagnosis]" in command("train", "--help")[1]
+
+
+def test_what_mining_finds_is_told_in_words(command, runs):
+    code, text, _ = command("mine", runs / "pictures", "--out", "m.html")
+    assert code == 0
+    assert "Twins(" not in text
+    assert "\n96 cases\n0 pairs of cases alike (equal, or correlated by more than 0.98)\n2 clusters: silhouette" in text
+
+
+def test_advice_of_the_library_is_told_as_options():
+    from tinymed.cli.words import in_options
+
+    for told, said in {
+        'read it with encoding="gb18030"': "read it with --encoding gb18030",
+        "Give image_shape, such as 28x28": "Give --image-shape, such as 28x28",
+        "give size=(H,W), to which all of them are resized": "give --image-shape HxW, to which all of them are resized",
+        "leave the class out, or give test": "leave the class out, or give --test",
+        "Chinese words (CharTokenizer does without)": "Chinese words (--tokens char does without)",
+        'fill the gap, drop the row, or read the file with missing="nan"': "fill the gap, drop the row",
+        "compare: classes differ": "classes differ",
+    }.items():
+        assert in_options(told) == said
 
 
 def test_a_damaged_run_does_not_hide_the_others(command, refused, runs):

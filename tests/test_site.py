@@ -215,7 +215,7 @@ def test_what_cannot_become_a_site_is_found_before_lessons_run(tmp_path, refused
     (tmp_path / "lessons" / "01_one.py").write_text("# %% see [1]\n1\n")
     refused(r"01_one\.py:1: a cell starts", "site", "build", "-o", "x", "--lessons", tmp_path / "lessons")
     monkeypatch.setattr(builder, "FILES", "sphinx-of-giza")
-    refused(r"needs sphinx-of-giza, .*tinymed\[docs\]", "site", "build", "-o", "x")
+    refused(r"needs sphinx-of-giza, .*\[docs\]", "site", "build", "-o", "x")
 
 
 def test_the_folder_of_a_site_stays_and_what_is_hidden_in_it(tmp_path, monkeypatch):

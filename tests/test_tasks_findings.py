@@ -13,6 +13,8 @@ import tinymed
 from tinymed import tasks
 from tinymed.data.prepare import Identity
 from tinymed.tasks.findings import MAPPED, mine
+from tinymed.tasks.forms import TABLE
+from tinymed.tasks.judge import near_twins
 from tinymed.tasks.run import Run, build
 from tinymed.tasks.task import Parts, Samples
 
@@ -68,7 +70,13 @@ def test_planted_twins_are_found(mined):
     assert sum(row[0] for row in rows.values()) == 3
     assert found.name(42) == "test case 2"
     assert found.name(31) == "validation case 1"
-    assert "3 pairs in 3 groups; 2 exact, 2 with different labels), 2 pairs across parts" in str(found)
+    cases, alike, clusters, errors = str(found).splitlines()
+    assert (cases, errors) == ("60 cases", f"{len(found.errors)} errors")
+    assert alike == (
+        "3 pairs of cases alike (equal, or correlated by more than 0.98); 3 groups; 2 equal; 2 with labels that "
+        "differ; 2 across training, validation and test part"
+    )
+    assert clusters.startswith("2 clusters: silhouette ")
 
 
 def test_items_are_numbered_through_the_parts(mined):
@@ -82,7 +90,7 @@ def test_items_are_numbered_through_the_parts(mined):
     assert found.new == clusters_agree(found.clusters.members[40:], parts.test.y)
     judged = tasks.judge(run, parts.test)
     np.testing.assert_array_equal(found.errors - 40, judged.errors())
-    np.testing.assert_array_equal(found.said, judged.said[judged.errors()])
+    np.testing.assert_array_equal(found.predicted, judged.predicted[judged.errors()])
 
 
 def clusters_agree(members, labels):
@@ -107,6 +115,9 @@ def test_equal_items_do_not_make_their_neighbours_odd():
     x[:40] = x[0]  # more than LOF's 20 neighbours
     parts = split(x, np.arange(90) % 2, ("b", "m"), (50, 60), columns=tuple("abcd"))
     found = mine(run_on(parts, task="breast-cytology"), parts)
+    assert "\n0 pairs of cases alike (equal in every measure)\n" in str(
+        replace(found, twins=near_twins(TABLE, np.eye(90)))
+    )
     assert found.odd.max() < 10
     assert len(np.unique(found.odd[:40])) == 1
     assert len(found.twins.groups()) == 1
@@ -217,6 +228,11 @@ def test_the_page_in_a_browser(opened, tmp_path):
         assert sheet.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
         text = sheet.locator("body").inner_text()
     assert sheet.locator("script").count() == 0
+    assert sheet.locator("h1").inner_text().splitlines() == [
+        "What do the data hold?",
+        "article-cnn on GENERATED data: generated",
+    ]
+    assert "are alike if they are equal, or correlated by more than 0.98." in text
     assert sheet.locator(".tile b").all_inner_texts() == ["3", "2", "2", f"{found.new:.2f}"]
     assert sheet.locator(".conflict").count() == 2
     first = sheet.locator(".pairs article").first
@@ -228,6 +244,7 @@ def test_the_page_in_a_browser(opened, tmp_path):
         int(n) for n in sheet.locator("section", has_text="Groups that nobody").locator("td.n").all_inner_texts()
     ]
     assert sum(crossed) == 60
+    assert crossed[:2] == np.bincount(found.clusters.members[found.samples.y == 0], minlength=2).tolist()
     page = path.read_text("utf-8")
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))

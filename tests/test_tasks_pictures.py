@@ -123,7 +123,7 @@ def test_they_learn_to_see_where_the_light_is(build, shape, lr):
         (small_resnet, (28, 28), 2, r"small_resnet takes the shape of a picture \(C,H,W\).*got \(28, 28\)"),
         (small_resnet, (1, 3, 28), 2, "sides of 4 or more, got"),
         (small_resnet, (28, 28, 1), 2, "the last axis looks like channels; tinymed is C,H,W"),
-        (small_resnet, (1, 28, 28), 1, "needs 2 or more, got 1"),
+        (small_resnet, (1, 28, 28), 0, "one value, or two classes or more apart, got 0"),
         (cnn3d, (1, 28, 28), 2, r"cnn3d takes the shape of a volume \(C,D,H,W\).*got \(1, 28, 28\)"),
         (cnn3d, (28, 28, 28, 1), 2, "the last axis looks like channels; tinymed is C,D,H,W"),
         (cnn3d, (1, 28, 28, 2), 2, "sides of 4 or more"),

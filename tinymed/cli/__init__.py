@@ -21,6 +21,7 @@ from tinymed.cli.step import step
 from tinymed.cli.train import train
 from tinymed.cli.tutorials import tutorials
 from tinymed.cli.warmup import warmup
+from tinymed.cli.words import in_options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, lines: bool = False) -> NoReturn:
+    message = in_options(message)
     click.echo(f"tinymed: {message if lines else ' '.join(message.split())}", err=True)
     sys.exit(2)
 

@@ -13,6 +13,24 @@ from tinymed.cli.data import HOME
 PAGE = "mining.html"
 
 
+def run_in(folder: Path) -> Any:
+    """The run in a folder; where there is none, what the folder holds instead."""
+    from tinymed.tasks import load
+    from tinymed.tasks.run import ABOUT, CHECKPOINT
+
+    if not (folder / ABOUT).is_file():
+        if not folder.is_dir():
+            raise click.UsageError(f"{folder}: there is no such folder; `tinymed runs` lists the runs")
+        if within := sorted(path.parent.name for path in folder.glob(f"*/{ABOUT}")):
+            raise click.UsageError(f"{folder} is no run, but holds some: name {folder / within[0]}, or another of "
+                                   f"{', '.join(within)}")  # fmt: skip
+        if (folder / CHECKPOINT).is_file():
+            raise click.UsageError(
+                f"{folder} holds a run that is not finished: the same `tinymed train` goes on with it"
+            )
+    return load(folder)
+
+
 @click.command(short_help="Search the data of a run for copies, odd cases and groups.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help=f"The page [RUN/{PAGE}].")
@@ -24,10 +42,8 @@ def mine(run: Path, out: Path | None, data_home: Path | None) -> None:
     \b
     tinymed mine runs/breast
     """
-    from tinymed import tasks
-
-    found = tasks.load(run)
-    write_mining(found, found.task.parts(found.config, data_home), run, out)
+    found = run_in(run)
+    write_mining(found, found.parts(data_home), run, out)
 
 
 def write_mining(run: Any, parts: Any, folder: Path, out: Path | None = None) -> None:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +17,7 @@ import click
 
 from tinymed.cli.data import FILE, FOLDER, HOME
 from tinymed.cli.mine import PAGE, write_mining
+from tinymed.cli.words import figures, shown
 from tinymed.tasks import TASKS
 from tinymed.tasks.config import Config
 
@@ -29,9 +30,9 @@ def keys(*names: str) -> Callable:
     def with_options(command: Callable) -> Callable:
         for f in reversed([f for f in fields(Config) if f.name in names or not names]):
             rule, option = f.metadata, f"--{f.name.replace('_', '-')}"
-            default = "" if "[" in rule["help"] or f.default in ("", 0) else f" [{f.default}]"
+            default = f" [{rule['shown']}]" if rule["shown"] and not names else ""  # else it is the run's
             kind: Any = click.Choice(list(filter(None, rule["choices"]))) if rule["choices"] else type(f.default)
-            command = click.option(option, f.name, type=kind, default=None, help=rule["help"] + default)(command)
+            command = click.option(option, f.name, type=kind, default=None, help=rule["means"] + default)(command)
         return command
 
     return with_options
@@ -78,7 +79,7 @@ def train(config: Path | None, out: Path, repeats: int, overwrite: bool, data_ho
         click.echo(f"\n{out}/{k}")
         again = {"seed": asked.seed + k, "fold": asked.fold + k}
         found.append(one(settled(keys_given | again), out / str(k), overwrite, data_home))
-    click.echo(f"\nOver {repeats} runs, mean ± standard deviation")
+    click.echo(f"\nOver {repeats} runs, mean ± standard deviation; `tinymed runs {shlex.quote(str(out))}` lists them")
     for name, spread in over_seeds([_values(run) for run in found]).items():
         click.echo(f"  {name.replace('_', ' '):32} {spread.mean:.3f} ± {spread.sd:.3f}")
 
@@ -118,7 +119,7 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
             return run
     if overwrite and asked.start and Path(asked.start).resolve() == out.resolve():
         raise click.UsageError(f"start: {asked.start} is what would be written over; name another folder for --out")
-    parts = tasks.task_called(asked.task).parts(asked, data_home)
+    parts = read(asked, data_home)
     click.echo(told(asked, parts))
     with _kept(asked, out):
         run, parts = tasks.train(asked, parts=parts, checkpoint=out / CHECKPOINT)
@@ -139,14 +140,28 @@ def one(asked: Config, out: Path, overwrite: bool, data_home: Path | None) -> An
     return run
 
 
+def read(asked: Config, data_home: Path | None) -> Any:
+    """The parts of the data; where their files are missing, generated ones are named too."""
+    from tinymed.data import DataNotFoundError
+    from tinymed.tasks import task_called
+
+    task = task_called(asked.task)
+    try:
+        return task.parts(asked, data_home)
+    except DataNotFoundError as error:
+        instead = [name for name in task.data if task.is_generated(replace(asked, data=name))]
+        offer = f"\nOr train on generated ones, of no patient: --data {', '.join(instead)}" if instead else ""
+        raise DataNotFoundError(f"{error}{offer}") from None
+
+
 @contextmanager
 def _kept(asked: Config, out: Path) -> Iterator[None]:
     """What is asked for, in the folder, and another run's files aside; if it cannot be trained so, all is put back."""
-    from tinymed.tasks.run import ABOUT, CHECKPOINT, WEIGHTS
+    from tinymed.tasks.run import ABOUT, CHECKPOINT, CHOSEN, WEIGHTS
 
     goes_on = not (out / ABOUT).exists() and (out / ASKED).exists() and not _changed(asked, out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    files = (ABOUT, ASKED, CHECKPOINT, WEIGHTS, PREDICTIONS, PAGE, "report*.html")
+    files = (ABOUT, ASKED, CHECKPOINT, CHOSEN, WEIGHTS, PREDICTIONS, PAGE, "report*.html")
     old = [] if goes_on else [path for pattern in files for path in out.glob(pattern)]
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -155,13 +170,14 @@ def _kept(asked: Config, out: Path) -> Iterator[None]:
             (out / ASKED).write_text(as_toml(asked), encoding="utf-8")
             try:
                 yield
-            except Exception:
-                for name in () if goes_on else (ASKED, CHECKPOINT):
-                    (out / name).unlink(missing_ok=True)
-                for path in kept:
-                    path.rename(out / path.name)
+            except BaseException as error:
+                if isinstance(error, Exception) or not (out / CHECKPOINT).exists():  # nothing to go on from
+                    for name in () if goes_on else (ASKED, CHECKPOINT, CHOSEN):
+                        (out / name).unlink(missing_ok=True)
+                    for path in kept:
+                        path.rename(out / path.name)
                 raise
-    except Exception:
+    except BaseException:
         with suppress(OSError):  # something else lies there
             for folder in made:
                 folder.rmdir()
@@ -194,42 +210,44 @@ def as_toml(config: Config) -> str:
 
 def told(asked: Config, parts: Any) -> str:
     """Which data, how many, and which class is to be found."""
-    from tinymed import tasks
+    from tinymed.tasks import task_called
 
-    task = tasks.task_called(asked.task)
-    data = asked.data or next(iter(task.data))
-    generated = "GENERATED, no patients: " if data in task.data and data.startswith("generated") else ""
+    task = task_called(asked.task)
+    generated = "GENERATED, no patients: " if task.is_generated(asked) else ""
     watched = f"{len(parts.validation)} validation, " if parts.validation is not None else ""
+    each = f"; {task.of(asked).form.told(parts.shape)}" if parts.shape else ""
     lines = [
         f"{task.question} (article {task.section})",
-        f"data: {data}: {generated}{len(parts.train)} train, {watched}{len(parts.test)} test",
-        f"model: {asked.model}, {asked.epochs} epoch{'s' * (asked.epochs > 1)}, seed {asked.seed}",
+        f"data: {task.data_name(asked)}: {generated}{len(parts.train)} train, {watched}{len(parts.test)} test{each}",
     ]
+    if parts.layout is not None and parts.layout.dropped:
+        lines.append(f"  column {', '.join(map(repr, parts.layout.dropped))} dropped")
     if len(parts.classes) == 2:
         disease = parts.classes[task.looked_for(parts.classes, asked.positive)]
         classes = ", ".join(map(repr, parts.classes))
-        lines.append(f"taken as the disease: {disease!r}, of {classes}; --positive NAME takes another")
-    if parts.layout is not None and parts.layout.dropped:
-        lines.append(f"column {', '.join(map(repr, parts.layout.dropped))} dropped")
+        lines.append(f"  taken as the disease: {disease!r}, of {classes}; --positive NAME takes another")
+    lines += known_already(parts)
+    lines.append(f"model: {asked.model}, {asked.epochs} epoch{'s' * (asked.epochs > 1)}, seed {asked.seed}")
     return "\n".join(lines)
 
 
-def shown(name: str) -> str:
-    """A name from somebody's file as one line, and with nothing that a terminal would obey."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+def known_already(parts: Any) -> list[str]:
+    """A line where cases that a run is judged by are among those it has learnt from."""
+    again = parts.repeated()
+    return [f"  {again} of the {len(parts.test)} test cases stand in the training part too"] if again else []
 
 
 def print_figures(evaluation: Any, run: Any) -> None:
     """The figures with their intervals, and the cases that they are counted from."""
     positive = f" ({shown(run.classes[run.positive])} is what is looked for)" if len(run.classes) == 2 else ""
     click.echo(f"\nOn the test part{positive}: value and 95 % interval")
-    for line in str(evaluation).splitlines():
+    for line in figures(evaluation).splitlines():
         click.echo(f"  {line}")
     if not run.classes:
         return
     click.echo("  confusion matrix, cases")
     short = run.classes if len(run.classes) == 2 else [f"{k}" for k in range(1, len(run.classes) + 1)]
-    heads, rows = [f"said {shown(name)}" for name in short], [f"truly {shown(name)}" for name in run.classes]
+    heads, rows = [f"predicted {shown(name)}" for name in short], [f"true {shown(name)}" for name in run.classes]
     if len(run.classes) > 2:
         rows = [f"{k} {row}" for k, row in zip(short, rows)]
     left = max(map(len, rows)) + 4

@@ -12,6 +12,7 @@ from tinymed.cli.data import FOLDER
 
 OUT = click.option("-o", "--out", type=FOLDER, required=True, help="Folder to write to.")
 FORCE = click.option("--force", is_flag=True, help="Write over files that are there.")
+APPLICATIONS = 20  # the number of the first lesson on them
 LANGUAGE = click.option("--lang", type=click.Choice(("en", "zh")), default="en", show_default=True)
 
 
@@ -30,7 +31,7 @@ def tutorials() -> None:
 
 @tutorials.command("list", short_help="What there is.")
 def list_() -> None:
-    """Number, title, how many minutes it takes, and whether it is there in Chinese."""
+    """Number, title, how many minutes it takes, and whether it is there in Chinese; from 20 on, the applications."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -40,7 +41,11 @@ def list_() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("", "lesson", "minutes", "article", "中文"):
         table.add_column(column, justify="right" if column == "minutes" else "left")
+    before = 0
     for found in lessons():
+        if before < APPLICATIONS <= found.number:
+            table.add_row("", Text("— the article's applications, with real data —", "dim"))
+        before = found.number
         twin = found.twin.title if found.twin else ""
         row = f"{found.number:02}", found.title, str(found.minutes or ""), ", ".join(found.sections), twin
         table.add_row(*map(Text, row))
@@ -51,17 +56,25 @@ def list_() -> None:
 @click.argument("lesson")
 @LANGUAGE
 def open_(lesson: str, lang: str) -> None:
-    """Show LESSON, a number or a name, in the terminal, through a pager."""
+    """Show LESSON, a number or a name, in the terminal, through a pager; at its end, how to run it."""
     from rich.console import Console
+    from rich.text import Text
 
     from tinymed.cli.walk import drawn
     from tinymed.teach.lessons import cells
 
-    console = Console()
+    console, found = Console(), _found(lesson, lang)
     with console.capture() as shown:
-        for cell in cells(_found(lesson, lang).student):
+        for cell in cells(found.student):
             console.print(drawn(cell))
             console.print()
+        there = " --lang zh" if found.path.parent.name == "zh" else ""
+        walk, copy = (
+            "一格一格地运行" if there else "run it cell by cell",
+            "不带答案的副本" if there else "copies to work in",
+        )
+        for said, does in ((f"step {found.number}{there}", walk), (f"student -o mine{there}", copy)):
+            console.print(Text(f"tinymed tutorials {said:<28} {does}", "dim"))
     click.echo_via_pager(shown.get(), color=None if console.is_terminal else False)  # None: as the pager can
 
 

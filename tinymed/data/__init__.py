@@ -5,7 +5,7 @@ fitted to data or drawn anew for each sample (`prepare`, `transforms`).
 from tinymed.data import prepare, transforms
 from tinymed.data.abstracts import make_abstracts
 from tinymed.data.annotations import Annotations, read_annotations
-from tinymed.data.augmented import Augmented, Mixup
+from tinymed.data.augmented import Augmented, Mixup, set_epoch
 from tinymed.data.chest import make_chest_phantoms, make_nodules
 from tinymed.data.dataset import Dataset, ImageDataset, LabelledDataset, Subset, TensorDataset, random_split
 from tinymed.data.ecg5000 import load_ecg5000
@@ -87,6 +87,7 @@ __all__ = [
     "read_picture",
     "read_record",
     "read_texts",
+    "set_epoch",
     "stratified_folds",
     "stratified_split",
     "transforms",

@@ -18,7 +18,7 @@ from tinymed.data.wfdb import NUMBER, Record, present
 # what a code means, as one letter (ecgcodes.h); 15, 17 and 42..49 are free for anybody's use
 LETTERS = ' NLRaVFJASEj/Q~ | sT*D"=pB^t+u?![]en@xf()r        '
 SYMBOLS = tuple(f"[{code}]" if letter == " " else letter for code, letter in enumerate(LETTERS))
-SKIP, NUM, SUB, CHN, AUX = 59, 60, 61, 62, 63  # no annotations: they say more of one
+SKIP, NUM, AUX = 59, 60, 63  # these, and 61 and 62, are no annotations: they say more of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +27,12 @@ class Annotations:
 
     samples   (M,) int64, where each stands, counted from the record's first sample
     symbols   (M,) str: "N" a normal beat, "V" a premature ventricular one, "+" a change of rhythm, ...
-    subtypes, channels, nums   (M,) int64
     aux       text, such as "(N" for a normal rhythm, which MIT-BIH closes with a zero byte; "" where there is none
     fs        the samples a second that they are counted in, where the file says so, else None: those of the record
     """
 
     samples: np.ndarray
     symbols: np.ndarray
-    subtypes: np.ndarray
-    channels: np.ndarray
-    nums: np.ndarray
     aux: tuple[str, ...]
     fs: float | None
 
@@ -55,7 +51,7 @@ def read_annotations(path: str | Path, record: Record | None = None) -> Annotati
 
     code 1..49   an annotation, as many samples after the one before as the number says
     59 SKIP      so many samples more: the next four bytes, high word first, where 10 bits do not suffice
-    60 NUM, 62 CHN   `num` and `channel` from this annotation on;  61 SUB  `subtype` of this annotation alone
+    60 NUM, 61 SUB, 62 CHN   more on the annotation before, which is passed over
     63 AUX       so many bytes of text follow, and a zero byte if their number is odd
     0 and 0      the end
 
@@ -67,7 +63,7 @@ def read_annotations(path: str | Path, record: Record | None = None) -> Annotati
     path = present(path if path.suffix else path.with_suffix(".atr"))
     data = path.read_bytes()
     rows: list[dict[str, Any]] = []
-    time = at = channel = num = 0
+    time = at = 0
     fs = None
 
     def take(size: int) -> bytes:
@@ -87,18 +83,12 @@ def read_annotations(path: str | Path, record: Record | None = None) -> Annotati
             time += (high << 16) + low
         elif code < len(SYMBOLS):
             time += value
-            rows.append({"code": code, "sample": time, "sub": 0, "channel": channel, "num": num, "aux": ""})
+            rows.append({"code": code, "sample": time, "aux": ""})
         elif code < NUM or not rows:
             raise ValueError(
                 f"{path}: the code {code} at byte {at - 2} is unknown: is it an annotation file of MIT's format?"
             )
-        elif code == NUM:
-            rows[-1]["num"] = num = _signed(value)
-        elif code == SUB:
-            rows[-1]["sub"] = _signed(value)
-        elif code == CHN:
-            rows[-1]["channel"] = channel = value & 0xFF
-        else:  # AUX
+        elif code == AUX:
             rows[-1]["aux"] = take(value & 0xFF).decode("latin-1")
             take(value & 1)
     for row in rows:
@@ -108,11 +98,9 @@ def read_annotations(path: str | Path, record: Record | None = None) -> Annotati
     rows = [row for row in rows if row["code"] and not (row["sample"] == 0 and row["aux"].startswith("## "))]
     if record is not None:
         _check_within(path, rows, record, fs)
-    samples, subtypes, channels, nums = (
-        np.array([row[key] for row in rows], np.int64) for key in ("sample", "sub", "channel", "num")
-    )
+    samples = np.array([row["sample"] for row in rows], np.int64)
     symbols = np.array([SYMBOLS[row["code"]] for row in rows], str)
-    return Annotations(samples, symbols, subtypes, channels, nums, tuple(row["aux"] for row in rows), fs)
+    return Annotations(samples, symbols, tuple(row["aux"] for row in rows), fs)
 
 
 def _check_within(path: Path, rows: list[dict[str, Any]], record: Record, fs: float | None) -> None:
@@ -124,8 +112,3 @@ def _check_within(path: Path, rows: list[dict[str, Any]], record: Record, fs: fl
                 f"{path}: annotation {k} ({SYMBOLS[row['code']]}) stands at sample {row['sample']:,}, but record "
                 f"{record.name} has {len(record):,}: it is of another record, or one of the files is damaged"
             )
-
-
-def _signed(value: int) -> int:
-    """The low byte, in two's complement."""
-    return (value & 0xFF) - 2 * (value & 0x80)

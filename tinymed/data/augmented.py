@@ -1,16 +1,17 @@
 """Datasets that are drawn anew in every epoch: each item from (seed, epoch, index) alone.
 
 So an item is the same whatever the order, the number of workers or the moment: a run that is taken up again at
-epoch 7 sees what it would have seen. `fit` calls `set_epoch` before each epoch.
+epoch 7 sees what it would have seen. `fit` calls `set_epoch` before each epoch; so must a loop of one's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinymed.data.checks import whole
 from tinymed.data.dataset import Dataset, Subset, TensorDataset
 from tinymed.tensor import Tensor
 
@@ -21,18 +22,14 @@ class _Drawn(Dataset):
     stream: ClassVar[int]  # apart from those of the other kinds, with the same seed
 
     def __init__(self, dataset: Any, seed: int) -> None:
-        if not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"{type(self).__name__}: seed must be a whole number, 0 or more, got {seed!r}")
-        self.dataset, self.seed, self.epoch = dataset, seed, 0
+        self.dataset, self.seed, self.epoch = dataset, whole(type(self).__name__, "seed", seed, 0), 0
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def set_epoch(self, epoch: int) -> None:
-        """From here on items are those of this epoch; in the dataset within too."""
-        self.epoch = epoch
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
+        """From here on items are those of this epoch; in the datasets within too."""
+        set_epoch(self, epoch)
 
     @property
     def labels(self) -> Tensor:
@@ -118,6 +115,22 @@ class Mixup(_Drawn):
 
     def __repr__(self) -> str:
         return f"Mixup({self.dataset!r}, alpha={self.alpha}, classes={self.classes}, seed={self.seed})"
+
+
+def set_epoch(dataset: Any, epoch: int) -> None:
+    """Tell a dataset, and each that it is made of, which epoch it is, if it draws anew in each."""
+    for part in inner(dataset):
+        if isinstance(part, _Drawn):
+            part.epoch = epoch
+        elif hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
+
+
+def inner(dataset: Any) -> Iterator[Any]:
+    """A dataset, the one that it is made of (as a Subset is), and so on."""
+    while dataset is not None:
+        yield dataset
+        dataset = getattr(dataset, "dataset", None)
 
 
 def labels_of(dataset: Any) -> np.ndarray:

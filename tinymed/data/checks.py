@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 
 def number(owner: Any, name: str, given: Any, least: float = -math.inf, most: float = math.inf) -> Any:
-    if not isinstance(given, int | float) or not least <= given <= most or math.isinf(given):
+    is_number = isinstance(given, Real) and not isinstance(given, bool)
+    if not is_number or not least <= given <= most or math.isinf(given):
         wanted = f"in {least:g}..{most:g}" if most < math.inf else f"{least:g} or more"
         wanted = "a finite number" if least == -math.inf else wanted
         raise ValueError(f"{owner}: {name} must be {wanted}, got {given!r}")
     return given
 
 
-def whole(owner: Any, name: str, given: Any, least: int) -> int:
-    if not isinstance(given, int) or given < least:
+def whole(owner: Any, name: str, given: Any, least: int) -> Any:
+    if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
         raise ValueError(f"{owner}: {name} must be a whole number, {least} or more, got {given!r}")
     return given
 
@@ -38,7 +40,7 @@ def interval(
 
 
 def sides(owner: Any, given: Any) -> tuple[int, int]:
-    h, w = (given, given) if isinstance(given, int) else pair(owner, "size", given)
+    h, w = (given, given) if isinstance(given, Integral) else pair(owner, "size", given)
     return whole(owner, "size", h, 1), whole(owner, "size", w, 1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinymed.data.dataset import ImageDataset, LabelledDataset
-from tinymed.data.phantoms import step
+from tinymed.data.phantoms import generator, step
 
 PNEUMONIA = 0.74  # PneumoniaMNIST's share in training
 MALIGNANT = 0.25  # about NoduleMNIST3D's share
@@ -25,7 +25,7 @@ def make_chest_phantoms(n: int, seed: int = 0, size: int = 28) -> ImageDataset:
     The strength of the signs overlaps, as do exposure, position and breath; a quarter are normal.
     Equal seeds give equal pictures. Raises ValueError for n below 1 or size below 8.
     """
-    rng = _rng("make_chest_phantoms", n, seed, size)
+    rng = generator("make_chest_phantoms", n, seed, size)
     labels = rng.permutation(np.arange(n) >= round(n * (1 - PNEUMONIA))).astype(np.int64)
     ill = (labels == 1)[:, None, None]
 
@@ -87,7 +87,7 @@ def make_nodules(n: int, seed: int = 0, size: int = 28) -> LabelledDataset:
     The ranges overlap, as in life: a quarter are malignant.
     Equal seeds give equal volumes. Raises ValueError for n below 1 or size below 8.
     """
-    rng = _rng("make_nodules", n, seed, size)
+    rng = generator("make_nodules", n, seed, size)
     labels = rng.permutation(np.arange(n) >= round(n * (1 - MALIGNANT))).astype(np.int64)
     volumes = np.stack([_nodule(rng, bool(bad), size) for bad in labels])[:, None]
     source = f"generated: make_nodules({n}, seed={seed}, size={size})"
@@ -143,9 +143,3 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], blur: float) -> np.
 
     field = gaussian_filter(rng.standard_normal(shape, np.float32), (0, *[blur] * (len(shape) - 1)), mode="wrap")
     return field / field.std()
-
-
-def _rng(function: str, n: int, seed: int, size: int) -> np.random.Generator:
-    if n < 1 or size < 8:
-        raise ValueError(f"{function} needs n >= 1 and size >= 8, got n={n} and size={size}")
-    return np.random.default_rng(seed)

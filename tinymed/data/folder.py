@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinymed.data.dataset import ImageDataset
-from tinymed.data.pictures import read_picture, resize
+from tinymed.data.pictures import ENDINGS, is_dicom, read_picture, resize
 from tinymed.data.tables import listed
 
 LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class ImageFolder(ImageDataset):
              passed over, folders in a class folder are searched; see `read_picture` for what can be read
 
     Raises FileNotFoundError where there is no such folder; ValueError, naming folder or file, for class folders
-    that are empty, fewer than two, or not in `classes`, for a file that is no picture, for pictures of different
+    that are empty, fewer than two, or not in `classes`, for files that are no pictures, for pictures of different
     sizes, and for a path that names no group.
     """
 
@@ -54,7 +54,7 @@ class ImageFolder(ImageDataset):
         self.root = Path(root)
         found = class_folders(self.root)
         if classes is None:
-            splits = _splits(found)
+            splits = _splits(root, found)
             if "train" in splits or len(splits) == len(found):
                 raise ValueError(
                     f"{root} holds splits, not classes: load_image_folder({str(root)!r}, split={min(splits)!r})"
@@ -74,6 +74,9 @@ class ImageFolder(ImageDataset):
             paths += here
             labels += [names.index(name)] * len(here)
         self.names = [path.relative_to(self.root).as_posix() for path in paths]
+        if odd := [n for n, p in zip(self.names, paths) if p.suffix.lower() not in ENDINGS and not is_dicom(p)]:
+            many = "1 file that is no picture" if len(odd) == 1 else f"{len(odd)} files that are no pictures"
+            raise ValueError(f"{root} holds {many} by name: {listed(odd)}; move away what is none")
         groups = None if group is None else [_group(group, name.partition("/")[2], name) for name in self.names]
         images = _stack(paths, size)
         super().__init__(images, np.array(labels, np.int64), names, source=str(root), split=split, groups=groups)
@@ -92,12 +95,12 @@ def load_image_folder(
     """The pictures of a folder of class folders, or of its subfolder train, val or test, where `split` names one.
 
     val and test take the classes, and their numbers, of train; see `ImageFolder` for the rest and the errors.
-    Raises ValueError for a split that is not there.
+    Raises ValueError for a split that is not there, or twice.
     """
     root = Path(root)
     if split is None:
         return ImageFolder(root, size, group=group)
-    found = _splits(class_folders(root))
+    found = _splits(root, class_folders(root))
     if split not in found:
         raise ValueError(f"{root} has no folder for the split {split!r}; it has {listed(found) if found else 'none'}")
     classes = class_folders(root / found["train"]) if "train" in found and split != "train" else None
@@ -114,9 +117,18 @@ def class_folders(root: str | Path) -> list[str]:
     return found
 
 
-def _splits(folders: list[str]) -> dict[str, str]:
+def _splits(root: str | Path, folders: list[str]) -> dict[str, str]:
     """Which of these folders holds which split: {"train": "Training", ...}"""
-    return {split: name for split, names in SPLITS.items() for name in folders if name.lower() in names}
+    found: dict[str, str] = {}
+    for split, names in SPLITS.items():
+        here = [name for name in folders if name.lower() in names]
+        if len(here) > 1:
+            names_here = " and ".join(map(repr, here))
+            raise ValueError(
+                f"{root} holds {names_here} for the one split {split!r}: put their pictures into one folder"
+            )
+        found.update((split, name) for name in here)
+    return found
 
 
 def _is_hidden(name: str) -> bool:
@@ -129,7 +141,7 @@ def _group(group: Group, path: str, name: str) -> str:
     if callable(group):
         found, how = group(path), "the function `group`"
     else:
-        match, how = re.search(group, path), repr(re.compile(group).pattern)
+        match, how = re.search(group, path), f"the pattern {re.compile(group).pattern}"
         found = match[min(1, match.re.groups)] if match else None
     if found is None or found == "":
         raise ValueError(f"{name}: {how} finds no group in {path!r}")

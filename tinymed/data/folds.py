@@ -45,8 +45,8 @@ def stratified_folds(labels: Any, k: int, seed: int = 0, groups: Any = None) -> 
 def stratified_split(labels: Any, fractions: Sequence[float], seed: int = 0, groups: Any = None) -> list[np.ndarray]:
     """Indices, in order, of parts that are such fractions of the items; labels and groups as in `stratified_folds`.
 
-    Raises ValueError for fractions that do not sum to 1, for a class of fewer items than parts, and where groups
-    leave a part empty, or the first part without a class.
+    Raises ValueError for fractions that do not sum to 1, for a class of too few items to be cut so often, and where
+    groups leave a part empty, or the first part without a class.
     """
     shares = [float(f) for f in fractions]
     if len(shares) < 2 or min(shares) <= 0 or not math.isclose(sum(shares), 1):
@@ -59,7 +59,7 @@ def stratified_split(labels: Any, fractions: Sequence[float], seed: int = 0, gro
                 f"stratified_split: {name(c)} has {count} item{'s' if count > 1 else ''}, too few for "
                 f"{len(shares)} parts: leave the class out"
             )
-    parts = _cut(y, shares, seed) if members is None else _dealt(y, shares, seed, members)
+    parts = _cut(y, shares, seed, name) if members is None else _dealt(y, shares, seed, members)
     _learnable("stratified_split", y, parts, name)
     return parts
 
@@ -86,20 +86,26 @@ def apart(parts: Mapping[str, Any]) -> None:
 # -------------------------------------------------------------------- parts
 
 
-def _cut(y: np.ndarray, shares: list[float], seed: int) -> list[np.ndarray]:
-    """One part after the other, cut off what is left."""
+def _cut(y: np.ndarray, shares: list[float], seed: int, name: Callable[[int], str]) -> list[np.ndarray]:
+    """One part after the other, cut off what is left: each time of every class two items or more."""
     from sklearn.model_selection import train_test_split
 
     rng, rest, parts = np.random.RandomState(seed), np.arange(len(y)), []
     for k in range(len(shares) - 1):
         size = round(len(rest) * shares[k] / sum(shares[k:]))
-        try:
-            part, rest = train_test_split(rest, train_size=size, random_state=rng, stratify=y[rest])
-        except ValueError as error:
+        classes, counts = np.unique(y[rest], return_counts=True)
+        if counts.min() < 2:
+            c = classes[counts.argmin()]
             raise ValueError(
-                f"stratified_split: {len(y)} items of {len(np.unique(y))} classes cannot be cut into parts of "
-                f"{shares}, part {k} would have {size}: {error}"
-            ) from None
+                f"stratified_split: {name(c)} has {(y == c).sum()} items, too few for parts of {shares}: one would be "
+                "left for the last parts to share; leave the class out, or make the first part smaller"
+            )
+        if not len(classes) <= size <= len(rest) - len(classes):
+            raise ValueError(
+                f"stratified_split: {len(y)} items cannot be cut into parts of {shares}: part {k} would have {size} of "
+                f"{len(rest)}, and it and the rest need one of each of the {len(classes)} classes"
+            )
+        part, rest = train_test_split(rest, train_size=size, random_state=rng, stratify=y[rest])
         parts.append(np.sort(part))
     return [*parts, np.sort(rest)]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinymed.data.dataset import LabelledDataset, TensorDataset
 from tinymed.data.golub import CLASSES as LEUKEMIAS
+from tinymed.data.phantoms import generator
 from tinymed.data.pima import CLASSES, COLUMNS, PimaDataset
 
 # -------------------------------------------------------------------- measures
@@ -51,7 +52,7 @@ def make_diabetes_table(n: int, seed: int = 0) -> PimaDataset:
 
     Equal seeds give equal rows. Raises ValueError for n below 1.
     """
-    rng = _rng("make_diabetes_table", n, seed)
+    rng = generator("make_diabetes_table", n, seed)
     cov = np.eye(len(COLUMNS))
     for pair, r in CORRELATED.items():
         i, j = map(COLUMNS.index, pair)
@@ -117,7 +118,7 @@ def make_expression(n: int, genes: int = 2000, seed: int = 0) -> ExpressionDatas
 
     Equal seeds give equal samples. Raises ValueError for n below 1, or too few genes.
     """
-    rng = _rng("make_expression", n, seed)
+    rng = generator("make_expression", n, seed)
     labels = rng.permutation(np.arange(n) >= round(n * 0.65)).astype(np.int64)
     log2, informative = _expression(rng, labels, genes, 2, genes // 50, (0.3, 1.8))
     source = f"generated: make_expression({n}, genes={genes}, seed={seed})"
@@ -131,7 +132,7 @@ def make_subtypes(n: int, genes: int = 2000, seed: int = 0, subtypes: int = 4) -
     classifier is right on nearly all of them; k-means, without the labels, finds half of the structure among the
     genes that vary most, and next to nothing of it among all genes.
     """
-    rng = _rng("make_subtypes", n, seed)
+    rng = generator("make_subtypes", n, seed)
     if subtypes < 2:
         raise ValueError(f"make_subtypes needs 2 subtypes or more, got {subtypes}")
     labels = rng.permutation(np.arange(n) % subtypes)
@@ -149,7 +150,7 @@ def make_drug_response(n: int, genes: int = 500, seed: int = 0) -> ResponseDatas
 
     Equal seeds give equal cell lines. Raises ValueError for n below 1, or too few genes.
     """
-    rng = _rng("make_drug_response", n, seed)
+    rng = generator("make_drug_response", n, seed)
     log2, _ = _expression(rng, np.zeros(n, np.int64), genes, 0)
     chosen = rng.choice(genes, 8, replace=False)
     z = (log2[:, chosen] - log2[:, chosen].mean(0)) / np.maximum(log2[:, chosen].std(0), 1e-6)
@@ -186,9 +187,3 @@ def _expression(
 
 def _names(genes: int) -> np.ndarray:
     return np.array([f"gene {k:04d}" for k in range(1, genes + 1)])
-
-
-def _rng(function: str, n: int, seed: int) -> np.random.Generator:
-    if n < 1:
-        raise ValueError(f"{function} needs n >= 1, got n={n}")
-    return np.random.default_rng(seed)

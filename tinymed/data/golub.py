@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinymed.data.arrays import CURE, class_numbers, read_npz, text_lines
+from tinymed.data.arrays import CURE, class_numbers, read_npz
 from tinymed.data.dataset import LabelledDataset
 from tinymed.data.registry import SOURCES
 from tinymed.data.sources import fetch_all
+from tinymed.data.tables import read_csv
 
 CLASSES = ("ALL", "AML")  # acute lymphoblastic, acute myeloid leukaemia
 TABLES = {"train": "data_set_ALL_AML_train.csv", "test": "data_set_ALL_AML_independent.csv"}
@@ -122,17 +122,13 @@ def _read_labels(path: Path) -> dict[int, int]:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """(line, cells) of the header and of each row, all of them as long as the header."""
-    numbered = list(text_lines(path))
-    try:
-        cells = list(csv.reader(text for _, text in numbered))
-    except csv.Error as error:
-        raise ValueError(f"{path} is not a CSV file ({error}): {CURE}") from None
-    if len(cells) < 2:
+    table = [(line, cells) for line, cells in read_csv(path, delimiter=",") if any(cells)]
+    if len(table) < 2:
         raise ValueError(f"{path} is empty, or a header alone: {CURE}")
-    table = [(line, row) for (line, _), row in zip(numbered, cells)]
-    for line, row in table:
-        if len(row) != len(cells[0]):
-            raise ValueError(f"{path}, line {line}: {len(row)} cells, but the header has {len(cells[0])}: {CURE}")
+    width = len(table[0][1])
+    for line, cells in table:
+        if len(cells) != width:
+            raise ValueError(f"{path}, line {line}: {len(cells)} cells, but the header has {width}: {CURE}")
     return table
 
 

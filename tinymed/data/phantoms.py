@@ -26,9 +26,7 @@ def make_breast_phantoms(n: int, seed: int = 0, size: int = 28) -> ImageDataset:
     The signs overlap, as in life: some benign masses are round or cast a shadow, some malignant ones do not.
     Equal seeds give equal pictures. Raises ValueError for n below 1 or size below 8.
     """
-    if n < 1 or size < 8:
-        raise ValueError(f"make_breast_phantoms needs n >= 1 and size >= 8, got n={n} and size={size}")
-    rng = np.random.default_rng(seed)
+    rng = generator("make_breast_phantoms", n, seed, size)
     labels = rng.permutation(np.arange(n) >= round(n * MALIGNANT)).astype(np.int64)
     malignant = (labels == 0)[:, None, None]
     mass = malignant | (rng.random((n, 1, 1)) > NORMAL / (1 - MALIGNANT))
@@ -91,3 +89,11 @@ def _wave(theta: np.ndarray, any_of: Callable, fewest: int, most: int) -> np.nda
 def step(x: np.ndarray, softness: np.ndarray | float) -> np.ndarray:
     """From 0 to 1 around x = 0."""
     return 0.5 + 0.5 * np.tanh(x / softness)
+
+
+def generator(function: str, n: int, seed: int, size: int | None = None) -> np.random.Generator:
+    """What `function` draws n items from, of `size` pixels a side. Raises ValueError for n below 1 or size below 8."""
+    if n < 1 or (size is not None and size < 8):
+        wanted, got = ("", "") if size is None else (" and size >= 8", f" and size={size}")
+        raise ValueError(f"{function} needs n >= 1{wanted}, got n={n}{got}")
+    return np.random.default_rng(seed)

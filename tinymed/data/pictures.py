@@ -13,6 +13,7 @@ import numpy as np
 from tinymed.data.extras import needed
 
 LOG = logging.getLogger(__name__)
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".npy", ".dcm", ".dicom")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # how bright red, green and blue look (ITU-R BT.601)
 
 
@@ -31,25 +32,35 @@ def read_picture(path: str | Path, shape: tuple[int, ...] | None = None) -> np.n
     Raises ValueError for what is no picture or more than one, and says what to save instead; ImportError where a
     DICOM file is given and pydicom is not installed.
     """
-    path = Path(path)
-    dicom = is_dicom(path)
+    if shape is not None and shape[:-2] not in ((), (1,)):
+        raise ValueError(f"a picture is read as one channel, (H,W) or (1,H,W); it cannot become {shape}")
+    path, dicom = Path(path), False
     try:
-        x = _dicom(path) if dicom else _npy(path) if path.suffix.lower() == ".npy" else _pillow(path)
+        dicom = is_dicom(path)
+        x = (
+            _dicom(path)
+            if dicom
+            else _npy(path)
+            if path.suffix.lower() == ".npy"
+            else _pillow(path, told=shape is not None)
+        )
     except (ImportError, FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # a damaged file makes its reader raise nearly anything
         kind = "DICOM picture that can be read" if dicom else "picture that can be read, give PNG, JPEG, npy or DICOM"
         raise ValueError(f"{path} is no {kind}: {shorten(str(error), 200)}") from None
-    if x.ndim != 2 or not x.size or (x.dtype not in (np.uint8, np.uint16) and x.dtype.kind != "f"):
-        raise ValueError(f"{path}: expected one grey picture (H,W), uint8 or floats in 0..1, got {x.shape} {x.dtype}")
+    if x.ndim != 2 or not x.size or not (x.dtype.kind == "f" or (x.dtype.kind == "u" and x.dtype.itemsize <= 2)):
+        raise ValueError(
+            f"{path}: expected one grey picture (H,W), uint8, uint16 or floats in 0..1, got {x.shape} {x.dtype}"
+        )
     x = x.astype(np.float32) / (np.iinfo(x.dtype).max if x.dtype.kind == "u" else 1)
     if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
         raise ValueError(f"{path}: floats must lie in 0..1, got {x.min():g}..{x.max():g}; divide by 255?")
     if shape is None or x.shape == shape[-2:]:
         return x[None]
-    if shape[:-2] not in ((), (1,)):
-        raise ValueError(f"a picture is read as one channel, (H,W) or (1,H,W); it cannot become {shape}")
-    LOG.info("%s: resized from %dx%d to %dx%d", path, *x.shape, *shape[-2:])
+    (h, w), (height, width) = x.shape, shape[-2:]
+    stretched = ", stretched" if h * width != w * height else ""
+    LOG.info("%s: resized from %dx%d to %dx%d%s", path, h, w, height, width, stretched)
     return resize(x[None], shape[-2:])
 
 
@@ -71,11 +82,14 @@ def is_dicom(path: str | Path) -> bool:
 
 def _npy(path: Path) -> np.ndarray:
     with path.open("rb") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False).squeeze()
+        x = np.lib.format.read_array(stream, allow_pickle=False)
+    if x.ndim == 3 and 1 in (x.shape[0], x.shape[2]):
+        return x[0] if x.shape[0] == 1 else x[..., 0]
+    return x
 
 
-def _pillow(path: Path) -> np.ndarray:
-    """The pixels (H,W) as uint8, uint16 or float32."""
+def _pillow(path: Path, told: bool) -> np.ndarray:
+    """The pixels (H,W) as uint8, uint16 or float32; of a picture that must fit a shape, lost colours are told."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as picture:
@@ -88,6 +102,8 @@ def _pillow(path: Path) -> np.ndarray:
         alpha = not deep and ("A" in upright.getbands() or "transparency" in upright.info)
         if alpha and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
             raise ValueError("it is transparent in places, whose grey is unknown; save it without transparency")
+        if told and len(upright.getbands()) > 2 and np.ptp(np.asarray(upright.convert("RGB")), axis=2).any():
+            LOG.info("%s: its colours became grey", path)
         x = np.asarray(upright if deep or picture.mode == "F" else upright.convert("L"))
     if not deep:
         return x

@@ -25,18 +25,22 @@ class Preparation:
     columns      names of the table's columns, for messages, given with fit; else they are numbered from 0
     columns_out  names of the columns that come out; None where no names are known
 
-    state() holds all of it as plain numbers, lists and texts. Each raises ValueError for an empty or ragged
-    table, another number of columns than it was fitted to, and values that are not numbers, naming the column.
+    state() holds all of it as plain numbers, lists and texts. Each raises ValueError for an empty or ragged table,
+    another number of columns than it was fitted to, and values that are no numbers or become more than float32 holds.
     """
 
     kinds: ClassVar[dict[str, type[Preparation]]] = {}  # every subclass by its name
     kept: tuple[str, ...] = ()  # attributes that state() holds
+    each: tuple[str, ...] = ()  # those of them that are a number for each column
     gaps = False  # whether NaN may come in
     width: int | None = None
     columns: list[str] | None = None
     columns_out: list[str] | None = None
 
     def __init_subclass__(cls) -> None:
+        there = Preparation.kinds.setdefault(cls.__name__, cls)
+        if there.__module__ != cls.__module__:  # else a cell of a notebook is run again
+            raise TypeError(f"{there.__module__} has a preparation {cls.__name__}, which runs know by its name")
         Preparation.kinds[cls.__name__] = cls
 
     def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Preparation:
@@ -53,19 +57,30 @@ class Preparation:
         """x (N,F) prepared, float32. Raises ValueError before `fit`."""
         if self.width is None:
             raise ValueError(f"{type(self).__name__} has learnt nothing yet: call fit(x) with the training part first")
-        return self._apply(self._table(x)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            y = self._apply(self._table(x)).astype(np.float32)
+        if np.isinf(y).any():
+            row, k, *_ = np.argwhere(np.isinf(y))[0]
+            column = repr(self.columns_out[k]) if self.columns_out else k
+            raise ValueError(f"{type(self).__name__}: column {column} is more than float32 holds in row {row}")
+        return y
 
     def state(self) -> dict[str, Any]:
         """All that was learnt, ready for JSON; `from_state` makes the same again."""
-        names = ("width", "columns", "columns_out", *self.kept)
-        return {"kind": type(self).__name__, **{name: _plain(getattr(self, name, None)) for name in names}}
+        kept = {name: getattr(self, name, None) for name in ("width", "columns", "columns_out", *self.kept)}
+        lists = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in kept.items()}  # to the last bit
+        return {"kind": type(self).__name__, **lists}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what another's `state()` holds. Raises KeyError for what is not there."""
+        """Take over what another's `state()` holds. Raises KeyError for what is missing, ValueError for a misfit."""
         self.width, self.columns, self.columns_out = (state[name] for name in ("width", "columns", "columns_out"))
         for name in self.kept:
             value = state[name]
             setattr(self, name, np.array(value) if isinstance(value, list) else value)
+            if name in self.each and self.width is not None and np.shape(value) != (self.width,):
+                raise ValueError(
+                    f"{type(self).__name__}: {np.size(value)} numbers as {name!r}, but {self.width} columns"
+                )
 
     def _learn(self, x: np.ndarray, y: Any) -> None:
         """What is learnt of x (N,F) float64."""
@@ -82,9 +97,7 @@ class Preparation:
         if x.dtype.kind not in "fiub" or x.ndim != 2 or 0 in x.shape:
             raise ValueError(f"{name} is for a table of numbers (N,F), got {x.dtype} of shape {x.shape}")
         if self.width is not None and x.shape[1] != self.width:
-            raise ValueError(
-                f"{name} was fitted to {self.width} columns, got {x.shape[1]}: is a column missing or added?"
-            )
+            raise ValueError(f"{name} was fitted to {self.width} columns, got {x.shape[1]}: is one missing or added?")
         x = x.astype(np.float64)
         wrong = np.isinf(x) if self.gaps else ~np.isfinite(x)
         if wrong.any():
@@ -126,13 +139,11 @@ class Identity(Preparation):
 class Standardize(Preparation):
     """y = (x − μ) / σ, mean and deviation of each column; a constant column becomes 0."""
 
-    kept = ("mean", "std")
+    kept = each = ("mean", "std")
 
     def _learn(self, x: np.ndarray, y: Any) -> None:
-        self.mean, self.std = x.mean(0), x.std(0)
-        constant = (x == x[0]).all(0)  # its mean is rounded: what is left over, divided by itself, would be ±1
-        self.mean[constant] = x[0, constant]
-        self.std[constant | (self.std == 0)] = 1
+        self.mean, self.std = _mean_and_deviation(x, ddof=0)
+        self.std[self.std == 0] = 1
 
     def _apply(self, x: np.ndarray) -> np.ndarray:
         return (x - self.mean) / self.std
@@ -148,6 +159,7 @@ class Impute(Preparation):
     """
 
     kept = ("indicator", "median", "missing")
+    each = ("median",)
     gaps = True
 
     def __init__(self, indicator: bool = False) -> None:
@@ -188,12 +200,13 @@ class SelectColumns(Preparation):
     """The k columns that best tell two classes apart, by |μ₁ − μ₀| / (σ₁ + σ₀) on training items        (Golub 1999)
 
     Best first; of equals the earlier. Of more classes, a column counts by the one it best tells from all others.
-    k beyond the number of columns takes all. `score` (F) has each column's. Raises ValueError where there are not two
-    classes of two items or more. Chosen on all items instead of the training part, thousands of genes make any test
-    look good (Ambroise and McLachlan, PNAS 99:6562, 2002).
+    `score` (F) has each column's. Raises ValueError where there are not two classes of two items or more. Chosen on
+    all items instead of the training part, thousands of genes make any test look good (Ambroise and McLachlan, PNAS
+    99:6562, 2002).
     """
 
     kept = ("k", "chosen", "score")
+    each = ("score",)
 
     def __init__(self, k: int) -> None:
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
@@ -222,7 +235,7 @@ class SelectColumns(Preparation):
 
 def _told_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """|μ₁ − μ₀| / (σ₁ + σ₀) of every column."""
-    (mean, std), (other_mean, other_std) = _mean_and_deviation(one), _mean_and_deviation(other)
+    (mean, std), (other_mean, other_std) = (_mean_and_deviation(x, ddof=1) for x in (one, other))
     difference, spread = np.abs(mean - other_mean), std + other_std
     with np.errstate(divide="ignore", invalid="ignore"):
         score = difference / spread
@@ -230,9 +243,9 @@ def _told_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, score, np.where(difference > 0, np.finfo(float).max, 0.0))
 
 
-def _mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_deviation(x: np.ndarray, ddof: int) -> tuple[np.ndarray, np.ndarray]:
     """Of every column; of a constant one exactly, whose mean would be rounded and leave a spread."""
-    mean, std = x.mean(0), x.std(0, ddof=1)
+    mean, std = x.mean(0), x.std(0, ddof=ddof)
     constant = (x == x[0]).all(0)
     mean[constant], std[constant] = x[0, constant], 0
     return mean, std
@@ -249,15 +262,11 @@ class Chain(Preparation):
         self.steps = steps
 
     def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Chain:
-        names: Sequence[str] | None = columns
         for step in self.steps:
-            x = step.fit(x, y, names)(x)
-            names = step.columns_out
-        self.width, self.columns, self.columns_out = (
-            self.steps[0].width,
-            self.steps[0].columns,
-            self.steps[-1].columns_out,
-        )
+            x = step.fit(x, y, columns)(x)
+            columns = step.columns_out
+        first = self.steps[0]
+        self.width, self.columns, self.columns_out = first.width, first.columns, self.steps[-1].columns_out
         return self
 
     def __call__(self, x: Any) -> np.ndarray:
@@ -270,26 +279,20 @@ class Chain(Preparation):
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self.steps = tuple(map(from_state, state["steps"]))
+        Chain.__init__(self, *map(from_state, state["steps"]))
 
 
 def from_state(state: dict[str, Any]) -> Preparation:
     """The preparation whose `state()` this is. Raises ValueError for a kind that is not known, or a part missing."""
     kind = state.get("kind") if isinstance(state, dict) else None
-    kinds = Preparation.kinds
-    if kind not in kinds:
-        raise ValueError(f"there is no preparation {kind!r}; there are {', '.join(kinds)}")
-    made = kinds[kind].__new__(kinds[kind])
+    if kind not in Preparation.kinds:
+        raise ValueError(f"there is no preparation {kind!r}; there are {', '.join(Preparation.kinds)}")
+    made: Preparation = object.__new__(Preparation.kinds[kind])
     try:
         made.restore(state)
     except KeyError as error:
         raise ValueError(f"the state of {kind} has no {error}; fit it anew") from None
     return made
-
-
-def _plain(value: Any) -> Any:
-    """Arrays as lists: of float64, JSON keeps every bit."""
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _array(x: Any) -> np.ndarray:

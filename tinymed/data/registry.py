@@ -82,8 +82,9 @@ def _medmnist(name: str, size: int, digest: str) -> DataFile:
 
 
 _MEDMNIST = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023, doi:10.1038/s41597-022-01721-8"
-_GITHUB = "https://raw.githubusercontent.com"  # these addresses were put together of repository, commit and file name
-_UCR = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"  # not requested yet either
+_GITHUB = "https://raw.githubusercontent.com"
+_UCR = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
+UNTRIED = (_GITHUB, _UCR)  # addresses put together of what is known of a file; nobody has asked for it there yet
 _TRAIN_TXT = f"{_GITHUB}/sushantsk1/DL/3d8551a8d8557874c10cfd676d596f5826d681b1/ECG5000_TRAIN.txt"
 _PIMA = f"{_GITHUB}/jbrownlee/Datasets/d20fcb6402ae34e653d4513b00f39257bb37ed7f"
 _GOLUB = f"{_GITHUB}/tkhan11/Gene-Expression-Classification/e6a1d8be4d763c9e4d9d71348abfaabd61a32131"
@@ -231,7 +232,7 @@ SOURCES = {
                 ),
                 DataFile(
                     "actual.csv",
-                    (f"{_GOLUB}/actual.csv",),  # the program beside it reads it; whether it lies there was not seen
+                    (f"{_GOLUB}/actual.csv",),
                     0,
                     "sha256:af291eced4116e257af0b73043e83b55d9b42f0d815440a4c5bc72424d2f44e1",
                 ),

@@ -5,22 +5,16 @@ tinymed ships no data. A file placed by hand is as good as a downloaded one: it 
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
-from tinymed.data.registry import SOURCES, DataFile, Source
+from tinymed.data.download import download_any, in_words
+from tinymed.data.registry import SOURCES, UNTRIED, DataFile, Source
 
-LOG = logging.getLogger(__name__)
-TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of an answer
 SHOWN = 6  # files that a message tells in full
 
 
@@ -65,7 +59,7 @@ def fetch_all(
     data_home: str | Path | None = None,
     download: bool = True,
     progress: bool = False,
-    files: Sequence[str] | None = None,
+    files: str | Sequence[str] | None = None,
 ) -> dict[str, Path]:
     """{filename: path} of a data set's files, hashes checked: found in the folder of data, or downloaded into it.
 
@@ -85,7 +79,8 @@ def fetch_all(
     source, folder = _source(name), data_folder(data_home)
     if not source.files:
         raise ValueError(f"{name} comes with scikit-learn and needs no download: load_{name}() reads it")
-    wanted = source.files if files is None else source.select(tuple(files))
+    names = (files,) if isinstance(files, str) else files
+    wanted = source.files if names is None else source.select(tuple(names))
     here = find(source, folder, wanted)
     absent = [file for file in wanted if file.filename not in here]
     if not absent or any(twin.filename in here for twin in source.twins):
@@ -99,9 +94,9 @@ def fetch_all(
         reasons.append("TINYMED_OFFLINE is set")
     elif not missing:
         while absent and not reasons:  # where one file cannot be had, the next is not tried
-            path, reasons = _download_any(absent[0], folder, progress)
-            if path:
-                here[absent.pop(0).filename] = path
+            came, reasons = download_any(absent[0], source.files, folder, progress)
+            here |= came
+            absent = [file for file in absent if file.filename not in here]
         if not absent:
             return {file.filename: here[file.filename] for file in wanted}
     raise DataNotFoundError(_how_to_place(source, absent, folder, reasons))
@@ -173,11 +168,6 @@ def _size(source: Source) -> int | str:
     return known if all(file.size for file in source.files) else f"over {in_words(known)}"
 
 
-def in_words(size: int) -> str:
-    """23,278 bytes are "23 kB"."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
-
-
 def _state(source: Source, folder: Path) -> str:
     if not source.files:
         return "comes with scikit-learn"
@@ -208,85 +198,8 @@ def _how_to_place(source: Source, absent: Sequence[DataFile], folder: Path, reas
             f"  to    {folder / file.filename}",
             f"  size  {f'{file.size:,} bytes' if file.size else 'not known'}",
             f"  hash  {file.digest or 'not known: it is taken by its name, and read with care'}",
+            *["  note  nobody has tried this address yet"] * address.startswith(UNTRIED),
         ]
     if more:
         lines.append(f"Likewise {', '.join(names[SHOWN:])}")
     return "\n".join([*lines, "It was not downloaded:", *(f"  {reason}" for reason in reasons)])
-
-
-def _download_any(file: DataFile, folder: Path, progress: bool) -> tuple[Path | None, list[str]]:
-    """(path, []) from the first address that gives the file, or (None, why not) with a line for each address."""
-    LOG.info("downloading %s%s into %s", file.filename, f" ({in_words(file.size)})" if file.size else "", folder)
-    reasons = []
-    for url in file.urls:
-        try:
-            return _download(url, file, folder, progress), []
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # no connection or space; wrong hash
-            cause = getattr(next(iter(error.args), None), "reason", error)  # what requests wraps, if it does
-            reasons.append(f"{url}\n    {type(cause).__name__}: {shorten(str(cause), 300)}")
-    return None, reasons
-
-
-def _download(url: str, file: DataFile, folder: Path, progress: bool) -> Path:
-    """One try at one address: into a temporary folder, from which the file moves once it is whole and right."""
-    import pooch
-    from rich.progress import Progress
-
-    from tinymed import __version__
-
-    address, _, member = url.partition("#")
-    log = pooch.get_logger()
-    before = log.level
-    log.setLevel(logging.WARNING)  # LOG has said it in tinymed's words
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=".tinymed-") as part,
-        Progress(transient=True, disable=not progress) as bar,
-    ):
-        get = pooch.HTTPDownloader(
-            progressbar=_Bar(bar, file) if progress else False,
-            timeout=TIMEOUT,
-            headers={"User-Agent": f"tinymed/{__version__}"},
-        )
-        try:
-            known = None if member else file.digest or None
-            path = Path(
-                pooch.retrieve(address, known, fname="archive" if member else "file", path=part, downloader=get)
-            )
-        finally:
-            log.setLevel(before)
-        if member:
-            path = _member(path, member, file)
-        with path.open("rb") as stream:
-            if not file.digest and stream.read(64).lstrip()[:1] in (b"", b"<"):
-                raise ValueError("a page or nothing came, not the file")
-        return path.replace(folder / file.filename)
-
-
-def _member(archive: Path, member: str, file: DataFile) -> Path:
-    """A member of a zip file, taken out beside it, its hash checked."""
-    with zipfile.ZipFile(archive) as members:
-        name = next((name for name in members.namelist() if name.rpartition("/")[2] == member), None)
-        if name is None:
-            raise ValueError(f"the archive holds no {member}, but {shorten(', '.join(members.namelist()), 200)}")
-        path = archive.with_name("file")
-        path.write_bytes(members.read(name))
-    if file.digest and (digest := file.digest_of(path)) != file.digest:
-        raise ValueError(f"hash of {member} ({digest}) does not match the known hash ({file.digest})")
-    return path
-
-
-class _Bar:
-    """What pooch asks of a progress bar, on a bar of rich."""
-
-    def __init__(self, bar: Any, file: DataFile) -> None:
-        self.bar, self.task, self.total = bar, bar.add_task(file.filename, total=file.size or None), file.size
-
-    def update(self, amount: int) -> None:
-        self.bar.update(self.task, advance=amount, total=self.total or None)
-
-    def reset(self) -> None:
-        self.bar.reset(self.task)
-
-    def close(self) -> None:
-        pass

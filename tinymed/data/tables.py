@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from tinymed.data.arrays import is_number
 from tinymed.data.extras import needed
 
+LOG = logging.getLogger(__name__)
 MISSING = ("", "na", "nan")  # what stands, in lower case, for a value that nobody measured
-SEPARATORS = (",", ";", "\t", "|", "，")
+SEPARATORS = (",", ";", "\t", "|", "，")  # of equals the first is taken
 _INDEX = re.compile(r"__index_level_\d+__")  # pandas keeps its row numbers so in Parquet: no measure
 _CHINESE = re.compile("[\u4e00-\u9fff]{2}")  # six bytes in UTF-8, which hardly ever arise by chance
 
@@ -37,8 +40,10 @@ class Table:
     def need(self, name: str, what: str) -> None:
         """Refuse a table without the column `name`."""
         if name not in self.header:
-            hint = " (these are numbers: has the file no header line?)" if all(map(is_number, self.header)) else ""
-            raise ValueError(f"{self.path} has no {what} column {name!r}; its columns are {listed(self.header)}{hint}")
+            raise ValueError(
+                f"{self.path} has no {what} column {name!r}; its columns are {listed(self.header)}"
+                + headless(self.header)
+            )
 
     def column(self, name: str) -> list[str]:
         place = self.header.index(name)
@@ -54,7 +59,7 @@ class Table:
         return cells
 
     def classes(self, name: str) -> tuple[str, ...]:
-        """The different cells of a label column in sorted order; numbers by value, so that 10 comes after 9."""
+        """The different cells of a label column in sorted order; numbers by value: 10 comes after 9, 1.0 is 1."""
         names = {cell for cell in self.column(name) if cell.lower() not in MISSING}
         if not all(map(is_number, names)):
             return tuple(sorted(names))
@@ -63,17 +68,20 @@ class Table:
                 f"{self.path}: label column {name!r} holds {min(measures)}, a measure; "
                 "classes are text or whole numbers"
             )
-        return tuple(sorted(names, key=float))
+        return tuple(map(str, sorted({int(float(cell)) for cell in names})))
 
     def labels(self, name: str, classes: Sequence[str]) -> np.ndarray:
         """The cells of a label column as class numbers, (N,) int64. Raises ValueError for a cell that is no class."""
-        numbers = {cell: k for k, cell in enumerate(classes)}
-        cells = self.column(name)
-        for k, cell in enumerate(cells):
-            if cell not in numbers:
+        by_value = all(map(is_number, classes))
+        numbers = {float(known) if by_value else known: k for k, known in enumerate(classes)}
+        labels = np.empty(len(self.rows), np.int64)
+        for k, cell in enumerate(self.column(name)):
+            key = float(cell) if by_value and is_number(cell) else cell
+            if key not in numbers:
                 what = "is empty" if not cell else f"holds {cell!r}; the classes are {listed(classes)}"
                 raise ValueError(f"{self.place(k)}: label column {name!r} {what}")
-        return np.array([numbers[cell] for cell in cells], np.int64)
+            labels[k] = numbers[key]
+        return labels
 
     def numbers(self, columns: Sequence[str], missing: str = "refuse") -> np.ndarray:
         """The cells of columns of numbers, (N,F) float64, finite; missing ones NaN where `missing` is "nan"."""
@@ -102,12 +110,10 @@ class Table:
         return x
 
 
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def headless(header: Sequence[str]) -> str:
+    """What to add to a complaint about a header most of which is numbers."""
+    many = sum(map(is_number, header)) > len(header) / 2
+    return "; its first line looks like data: is the header missing?" if many else ""
 
 
 def listed(names: Any, most: int = 12) -> str:
@@ -126,16 +132,17 @@ def read_table(
     """A table of a file: Parquet (.parquet, .pq), else CSV with a header line.
 
     encoding   of a CSV file; UTF-8 if None
-    delimiter  between the cells of a CSV file; a comma if None
+    delimiter  between the cells of a CSV file; if None, that of SEPARATORS which parts its header into most columns
     keep       columns that are wanted even if they are empty; other entirely empty columns at the end are dropped
 
-    Raises ValueError, naming the line, for a file in another encoding or with another delimiter, for a ragged row,
-    for no rows, and for columns without a name or with the same one.
+    Raises ValueError, naming the line, for a file in another encoding, for a ragged row, for no rows, and for columns
+    without a name or with the same one.
     """
     if Path(path).suffix.lower() in (".parquet", ".pq"):
-        unit, header, body = "row", *_parquet(path)
+        unit, (header, body) = "row", _parquet(path)
     else:
-        unit, (header, body) = "line", _csv(path, encoding, delimiter or ",")
+        (_, header), *body = [(line, _bare(row)) for line, row in read_csv(path, encoding, delimiter)] or [(1, [])]
+        unit = "line"
     body = [(line, row) for line, row in body if any(row)]  # not blank lines, or commas alone
     if not body:
         raise ValueError(f"{path} has {'a header but no rows' if any(header) else 'nothing in it'}")
@@ -149,34 +156,43 @@ def read_table(
     if "" in header:
         raise ValueError(
             f"{path}: column {header.index('') + 1} has no name in the header; name it or leave it out "
-            "(pandas writes its row numbers so, unless told index=False)"
+            f"(pandas writes its row numbers so, unless told index=False){headless(header)}"
         )
     if len(set(header)) < width:
         twice = next(name for name in header if header.count(name) > 1)
-        raise ValueError(f"{path}: the column name {twice!r} stands in the header {header.count(twice)} times")
+        raise ValueError(
+            f"{path}: the column name {twice!r} stands in the header {header.count(twice)} times{headless(header)}"
+        )
     return Table(path, header, [row[:width] for _, row in body], [line for line, _ in body], unit)
 
 
-def _csv(path: str | Path, encoding: str | None, delimiter: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """(header, [(line, cells)]) of a CSV file; a record of several lines has the number of its first."""
-    reader = csv.reader(io.StringIO(read_text(path, encoding), newline=""), delimiter=delimiter, strict=True)
-    table, line = [], 1
+def read_csv(
+    path: str | Path, encoding: str | None = None, delimiter: str | None = None
+) -> list[tuple[int, list[str]]]:
+    """[(line, cells)] of a CSV file from its header on; a record of several lines has the number of its first."""
+    text = read_text(path, encoding)
+    delimiter = delimiter or _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    table: list[tuple[int, list[str]]] = []
+    line = 1
     try:
         for row in reader:
-            table.append((line, [cell.strip() for cell in row]))
+            if table or any(map(str.strip, row)):
+                table.append((line, row))
             line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{path} is not a proper CSV file: {error} (line {line} on)") from None
-    while table and not any(table[0][1]):
-        del table[0]
-    header = table[0][1] if table else []
-    if len(header) == 1:
-        for other in SEPARATORS:
-            if other != delimiter and other in header[0]:
-                raise ValueError(
-                    f"{path} has {other!r} between its columns, not {delimiter!r}: read it with delimiter={other!r}"
-                )
-    return header, table[1:]
+    return table
+
+
+def _delimiter(text: str) -> str:
+    """What parts the header of a CSV file into most columns."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return max(SEPARATORS, key=re.sub('"[^"]*"', "", header).count)
+
+
+def _bare(cells: list[str]) -> list[str]:
+    return [cell.strip() for cell in cells]
 
 
 def _parquet(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -198,8 +214,8 @@ def _parquet(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def read_text(path: str | Path, encoding: str | None = None) -> str:
     """The text of a file, in UTF-8 (with or without a byte-order mark) unless told otherwise.
 
-    Raises ValueError, naming line and byte, for another encoding, and for two of them in one file: bytes of UTF-8
-    read as GB18030 often give no error, but other characters.
+    Chinese in UTF-8 is read as such whatever is told: as GB18030 its bytes often give no error, but other characters.
+    Raises ValueError, naming line and byte, for another encoding, and for two of them in one file.
     """
     data = Path(path).read_bytes()
     if data.startswith(b"PK\x03\x04"):
@@ -213,8 +229,8 @@ def read_text(path: str | Path, encoding: str | None = None) -> str:
                 f"{path} is not text in UTF-8: it holds zero bytes; "
                 f'if it is text in UTF-16, read it with encoding="utf-16-{end}"'
             )
-    elif not encoding.lower().startswith("utf"):
-        _refuse_utf8(path, data, encoding)
+    elif not encoding.lower().startswith("utf") and _in_utf8(path, data, encoding):
+        encoding = None
     try:
         return data.decode(encoding or "utf-8-sig")
     except LookupError:
@@ -231,12 +247,16 @@ def read_text(path: str | Path, encoding: str | None = None) -> str:
         raise ValueError(f"{path} is not text in {encoding or 'UTF-8'}: {where}; {cure}") from None
 
 
-def _refuse_utf8(path: str | Path, data: bytes, encoding: str) -> None:
-    """Refuse a line of Chinese in UTF-8 where another encoding was named."""
+def _in_utf8(path: str | Path, data: bytes, encoding: str) -> bool:
+    """Whether it is Chinese in UTF-8, though another encoding was named. Refuses a file of which some lines are."""
     for line, raw in enumerate(data.split(b"\n"), start=1):
         if not raw.isascii() and _is_utf8(raw) and _CHINESE.search(raw.decode("utf-8")):
-            cure = "leave the encoding out" if _is_utf8(data) else "two encodings in one file; save it anew in one"
-            raise ValueError(f"{path} is not text in {encoding}: line {line} is UTF-8; {cure}")
+            if not _is_utf8(data):
+                cure = "two encodings in one file; save it anew in one"
+                raise ValueError(f"{path} is not text in {encoding}: line {line} is UTF-8; {cure}")
+            LOG.info("%s is read as UTF-8, which it is, not as %s", path, encoding)
+            return True
+    return False
 
 
 def _is_utf8(data: bytes) -> bool:

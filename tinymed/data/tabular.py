@@ -14,7 +14,7 @@ import numpy as np
 
 from tinymed.data.dataset import LabelledDataset
 from tinymed.data.registry import SOURCES
-from tinymed.data.tables import Table, listed, read_table
+from tinymed.data.tables import Table, headless, listed, read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Layout:
     group: str | None = None
     missing: str = "refuse"
     encoding: str | None = None
-    delimiter: str = ","
+    delimiter: str | None = None
 
     def state(self) -> dict[str, Any]:
         """Its fields as JSON knows them, for `from_state`."""
@@ -45,11 +45,17 @@ class Layout:
 
 
 class TableDataset(LabelledDataset):
-    """A labelled table: inputs (N,F), or (N,C,H,W) where the columns are pixels; `layout` of the file."""
+    """A labelled table: inputs (N,F), or (N,C,H,W) where the columns are pixels; `layout` of the file.
 
-    def __init__(self, inputs: Any, labels: Any, layout: Layout, source: str, **about: Any) -> None:
+    names  what its rows are called: by the id column where there is one, else by their numbers from 1
+    """
+
+    def __init__(
+        self, inputs: Any, labels: Any, layout: Layout, source: str, names: list[str] | None = None, **about: Any
+    ) -> None:
         super().__init__(inputs, labels, layout.classes, source, **about)
         self.layout = layout
+        self.names = [f"row {k}" for k in range(1, len(self) + 1)] if names is None else names
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,18 +92,18 @@ def load_csv(
     group        the column that says whose a row is, such as the patient's number: it becomes `.groups`, no input
     missing      "refuse" a cell without a value, or make it "nan", to be filled in later from training rows alone;
                  an empty cell, NA and NaN are such, and Parquet's null
-    encoding     of a CSV file, UTF-8 if None; "gb18030" for Chinese ones of older programs
-    delimiter    between the cells of a CSV file, a comma if None
+    encoding     of a CSV file, UTF-8 if None; "gb18030" for Chinese ones of older programs, where it is not UTF-8
+    delimiter    between the cells of a CSV file; if None, a comma, semicolon or tab is seen from its header
 
     Entirely empty last columns are dropped (Kaggle's Wisconsin file has one).
     Raises ValueError, naming line and column, for a ragged row, a cell that is empty or no number, and a
-    class that the training file has not; also for another encoding or delimiter, no rows, a missing label or
+    class that the training file has not; also for another encoding, no rows, a missing label or
     group column, and columns that differ. Raises ImportError where Parquet's library is not installed.
     """
     if missing not in ("refuse", "nan"):
         raise ValueError(f"missing is 'refuse' or 'nan', got {missing!r}")
     layout = _layout(like) or Layout(
-        label, id_column, image_shape, group=group, missing=missing, encoding=encoding, delimiter=delimiter or ","
+        label, id_column, image_shape, group=group, missing=missing, encoding=encoding, delimiter=delimiter
     )
     table = _read(path, layout, encoding, delimiter)
     table.need(layout.label, "label")
@@ -118,7 +124,8 @@ def load_csv(
             high=high,
         )
     labels = table.labels(layout.label, layout.classes)
-    return TableDataset(_inputs(table, x, layout), labels, layout, source=str(path), groups=groups)
+    names = _names(table, layout)
+    return TableDataset(_inputs(table, x, layout), labels, layout, source=str(path), names=names, groups=groups)
 
 
 def load_rows(
@@ -126,18 +133,19 @@ def load_rows(
 ) -> tuple[list[str], np.ndarray]:
     """(names, inputs) of rows that nobody has labelled yet, read as the training file `like` was.
 
-    names are the ids where there is such a column, else the rows' numbers from 1; label and group columns are
-    passed over. Raises ValueError as load_csv.
+    names as in TableDataset; label and group columns are passed over. Raises ValueError as load_csv.
     """
     layout = _layout(like)
     assert layout is not None
     table = _read(path, layout, encoding, delimiter)
     x = table.numbers(_columns(table, layout), layout.missing)
+    return _names(table, layout), _inputs(table, x, layout)
+
+
+def _names(table: Table, layout: Layout) -> list[str]:
     if layout.id_column in table.header:
-        names = [f"{layout.id_column} {cell}" for cell in table.column(layout.id_column)]
-    else:
-        names = [f"row {k}" for k in range(1, len(x) + 1)]
-    return names, _inputs(table, x, layout)
+        return [f"{layout.id_column} {cell}" for cell in table.column(layout.id_column)]
+    return [f"row {k}" for k in range(1, len(table.rows) + 1)]
 
 
 def _layout(like: TableDataset | Layout | None) -> Layout | None:
@@ -159,7 +167,7 @@ def _columns(table: Table, layout: Layout) -> list[str]:
     if layout.columns and (missing or unknown):
         raise ValueError(
             f"{table.path} has not the columns of the training file: "
-            f"missing {listed(missing)}, unknown {listed(unknown)}"
+            f"missing {listed(missing)}, unknown {listed(unknown)}{headless(table.header)}"
         )
     return list(layout.columns) or columns
 
@@ -229,7 +237,7 @@ def load_wisconsin(split: str = "train") -> TableDataset:
     """
     if split not in ("train", "test"):
         raise ValueError(f"there is no split {split!r} of wisconsin; there are 'train', 'test'")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:  # by way of files, as the article has it: so `layout` is a file's
         train, test = write_wisconsin_csv(folder)
         dataset = load_csv(train)
         dataset = dataset if split == "train" else load_csv(test, like=dataset)

@@ -171,20 +171,24 @@ class Words(Preparation):
     length  tokens of a text that are read; the longest training text's if 0
     """
 
+    longest = 0  # tokens of the longest training text
+
     def __init__(self, tokens: str = "word", length: int = 0, min_count: int = 2, max_size: int = 20_000) -> None:
         self.vocabulary = Vocabulary(TOKENIZERS[tokens](), min_count, max_size)
         self.length = length
 
     def fit(self, x: Any, y: Any = None, columns: Sequence[str] | None = None) -> Words:
         self.vocabulary.fit(x)
-        self.length = self.length or self.vocabulary.encode(x).shape[1]
+        self.longest = self.vocabulary.encode(x).shape[1]
         return self
 
     def __call__(self, x: Any) -> np.ndarray:
-        return self.vocabulary.encode(x, self.length)
+        return self.vocabulary.encode(x, self.length or self.longest)
 
     def state(self) -> dict[str, Any]:
-        return {"kind": "Words", "length": self.length, "vocabulary": self.vocabulary.state()}
+        learnt = {"longest": self.longest, "vocabulary": self.vocabulary.state()}
+        return {"kind": "Words", "length": self.length, **learnt}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.length, self.vocabulary = state["length"], Vocabulary.from_state(state["vocabulary"])
+        self.length, self.longest = state["length"], state["longest"]
+        self.vocabulary = Vocabulary.from_state(state["vocabulary"])

@@ -26,11 +26,8 @@ class SignalInfo:
     adc_gain: float  # ADC units in one physical unit
     baseline: int  # the ADC's value for 0 physical units
     units: str
-    adc_res: int  # bits
-    adc_zero: int  # the middle of the ADC's range
     init_value: int | None  # the first sample, and the sum of all of them, to check by
     checksum: int | None
-    block_size: int
     sig_name: str
 
 
@@ -49,10 +46,6 @@ class Record:
     signal: np.ndarray
     infos: tuple[SignalInfo, ...]
     comments: tuple[str, ...]
-    base_time: str | None
-    base_date: str | None
-    counter_freq: float
-    base_counter: float
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -109,12 +102,7 @@ def read_record(path: str | Path, verify: bool = True) -> Record:
     gain, baseline = (np.array([getattr(info, field) for info in infos]) for field in ("adc_gain", "baseline"))
     signal = (digital - baseline) / gain  # float64
     signal[digital == [MISSING[info.fmt] for info in infos]] = np.nan
-    fs = float(at["fs"] or 250)
-    counter = float(at["counter_freq"] or 0)
-    return Record(
-        name, fs, digital, signal, infos, tuple(comments), at["time"], at["date"],
-        counter if counter > 0 else fs, float(at["base_counter"] or 0),
-    )  # fmt: skip
+    return Record(name, float(at["fs"] or 250), digital, signal, infos, tuple(comments))
 
 
 def decode_212(data: bytes, count: int) -> np.ndarray:
@@ -144,10 +132,9 @@ def present(path: Path) -> Path:
 # -------------------------------------------------------------------- the header's lines
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_RECORD = re.compile(
+_RECORD = re.compile(  # a counter's frequency after fs, and time and date at the end, are passed over
     rf"(?P<name>[^\s/]+)(?P<segments>/\d+)?\s+(?P<n_sig>\d+)"
-    rf"(?:\s+(?P<fs>{NUMBER})(?:/(?P<counter_freq>{NUMBER})(?:\((?P<base_counter>{NUMBER})\))?)?"
-    r"(?:\s+(?P<length>\d+)(?:\s+(?P<time>[\d:.]+)(?:\s+(?P<date>\d+/\d+/\d+))?)?)?)?"
+    rf"(?:\s+(?P<fs>{NUMBER})(?:/\S+)?(?:\s+(?P<length>\d+)(?:\s+[\d:.]+(?:\s+[\d/]+)?)?)?)?"
 )
 _FORMAT = re.compile(r"(?P<fmt>\d+)(?:x(?P<frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?")
 _GAIN = re.compile(rf"(?P<gain>{NUMBER})(?:\((?P<baseline>-?\d+)\))?(?:/(?P<units>\S+))?")
@@ -191,19 +178,16 @@ def _signal_line(where: str, line: str, unnamed: str) -> SignalInfo:
             f"{where}: a gain of 0 means that nobody knows what a unit of {fields[0]} is; write the gain, "
             "such as 200 (ADC units in a mV), into the header"
         )
-    bits, zero, first, checksum, block = [int(field) for field in whole] + [None] * (5 - len(whole))
+    _, zero, first, checksum, _ = [int(field) for field in whole] + [None] * (5 - len(whole))
     return SignalInfo(
         file_name=fields[0],
         fmt=form["fmt"],
         byte_offset=int(form["offset"] or 0),
         adc_gain=float(scale["gain"]),
-        baseline=int(scale["baseline"] or zero or 0),
+        baseline=int(scale["baseline"] or zero or 0),  # else the middle of the ADC's range
         units=scale["units"] or "mV",
-        adc_res=bits or 12,
-        adc_zero=zero or 0,
         init_value=first,
         checksum=checksum,
-        block_size=block or 0,
         sig_name=fields[8] if len(fields) > 8 else unnamed,
     )
 
@@ -213,9 +197,10 @@ def _signal_line(where: str, line: str, unnamed: str) -> SignalInfo:
 
 def _samples(header: Path, infos: tuple[SignalInfo, ...], length: int) -> np.ndarray:
     """(T,leads) int16 from the files that the header names; signals of one file take turns in it."""
-    parts: list[np.ndarray] = []
+    columns: dict[int, np.ndarray] = {}
     for file_name in dict.fromkeys(info.file_name for info in infos):
-        group = [info for info in infos if info.file_name == file_name]
+        numbers = [k for k, info in enumerate(infos) if info.file_name == file_name]  # apart, as a rule not
+        group = [infos[k] for k in numbers]
         if len({(info.fmt, info.byte_offset) for info in group}) > 1:
             raise ValueError(f"{header}: the signals of {file_name} are given different formats; correct the header")
         path = header.parent / file_name
@@ -230,10 +215,10 @@ def _samples(header: Path, infos: tuple[SignalInfo, ...], length: int) -> np.nda
             )
         n = count * len(group)
         samples = decode_212(data, n) if group[0].fmt == "212" else np.frombuffer(data, "<i2", n).astype(np.int16)
-        parts.extend(samples.reshape(count, len(group)).T)
-    if len({len(part) for part in parts}) > 1:
+        columns |= zip(numbers, samples.reshape(count, len(group)).T)
+    if len({len(column) for column in columns.values()}) > 1:
         raise ValueError(f"{header} gives no number of samples, and its files hold different ones; write it there")
-    return np.stack(parts, axis=1)
+    return np.stack([columns[k] for k in range(len(infos))], axis=1)
 
 
 def _verify(header: Path, infos: tuple[SignalInfo, ...], digital: np.ndarray) -> None:

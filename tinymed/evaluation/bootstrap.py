@@ -21,7 +21,7 @@ UNDEFINED = 0.05  # an interval over fewer than the other 95 % of the draws woul
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its 95 % interval; NaN where there is none, and then `why`."""
+    """A figure with its 95 % interval; NaN where there is none. `why` says why not, or which it is."""
 
     value: float
     low: float = math.nan
@@ -32,7 +32,7 @@ class Figure:
         if math.isnan(self.value):
             return f"undefined: {self.why}"
         if math.isnan(self.low):
-            return f"{self.value:.3f} (no interval{': ' * bool(self.why)}{self.why})"
+            return f"{self.value:.3f} ({self.why or 'no interval'})"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
@@ -76,17 +76,20 @@ def _interval(value: float, drawn: np.ndarray, level: float) -> Figure:
         return Figure(value)
     undefined = np.isnan(drawn).mean()
     if undefined > UNDEFINED:
-        return Figure(value, why=f"in {undefined:.0%} of the draws there is no such figure, for want of cases")
+        return Figure(value, why=f"no interval: {undefined:.0%} of the draws have no such figure, for want of cases")
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     if high - low < 1e-12:
-        return Figure(value, why="it is the same in every draw of these cases, but would not be in others")
+        return Figure(value, why="no interval: it is the same in every draw of these cases, but would not be in others")
     return Figure(value, float(low), float(high))
 
 
-def exact_interval(value: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of a rate that is 0 or 1 in n cases, which the bootstrap cannot give (Clopper and Pearson 1934).
+def exact_interval(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a share, hits in n independent cases (Clopper and Pearson 1934).
 
-    Had the rate p < 1, n hits out of n would be seen with probability pⁿ; p is as low as pⁿ = 2.5 % allows.
+    It holds every rate under which so few hits, and so many, are each seen with 2.5 % or more: the truth, in 95 of
+    100 test sets or more, whatever n and the rate are.
     """
-    tail = ((1 - level) / 2) ** (1 / n)
-    return (tail, 1.0) if value == 1 else (0.0, 1 - tail)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(hits, n).proportion_ci(level, "exact")
+    return float(low), float(high)

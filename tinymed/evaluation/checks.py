@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-def members(where: str, groups: Any, n: int) -> np.ndarray | None:
+def check_groups(where: str, groups: Any, n: int) -> np.ndarray | None:
     """(n,) whose each case is. Raises ValueError for another size, and for a case of nobody."""
     if groups is None:
         return None
@@ -21,7 +21,7 @@ def members(where: str, groups: Any, n: int) -> np.ndarray | None:
     return found
 
 
-def named(where: str, names: Sequence[str] | None, n: int) -> tuple[str, ...] | None:
+def check_names(where: str, names: Sequence[str] | None, n: int) -> tuple[str, ...] | None:
     """What each of n cases is called."""
     if names is None or len(names) == 0:
         return None

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from tinymed.evaluation.bootstrap import DRAWS, Figure, exact_interval, intervals
-from tinymed.evaluation.checks import as_plain, members, named
+from tinymed.evaluation.calibration import equal_bins, error_by_chance
+from tinymed.evaluation.checks import as_plain, check_groups, check_names
 from tinymed.evaluation.ranking import Ranking, area_under_roc, average_precision, sensitivity_at
 from tinymed.evaluation.thresholds import choose_threshold
 from tinymed.training.metrics import predicted, read
 
 SPECIFICITY = 0.90  # at which two models' sensitivities can be compared
 AT = "sensitivity_at_90_specificity"
-RULES = ("youden", "sensitivity=0.95", "sensitivity=0.90", "specificity=0.90")
+TRADES = ("youden", "sensitivity=0.95", "sensitivity=0.90", "specificity=0.90")  # rules of the table of thresholds
 FIGURES = ("accuracy", "balanced_accuracy", "auc", "average_precision", "sensitivity", "specificity", AT, "macro_f1",
            "brier", "calibration_error")  # fmt: skip
 
@@ -28,9 +29,9 @@ class Evaluation:
     probabilities  (N,) or (N,1) of class 1, or (N,C)
     labels         (N,) in 0…C−1
     positive       number of the class looked for; 1 of two if None
-    threshold      of two classes, the positive one is said where its probability is above it
+    threshold      of two classes, the positive one is predicted where its probability is above it
     chosen         how the threshold was chosen, in words
-    groups         (N,) whose each case is; intervals then draw whole groups
+    groups         (N,) whose each case is; several cases of one group are not independent, and are drawn together
     names          (N,) what each case is called
     draws, seed    of the bootstrap
 
@@ -69,8 +70,8 @@ class Evaluation:
             raise ValueError(f"Evaluation: the threshold must be a number, got {threshold}")
         self.positive = 1 if positive is None and C == 2 else positive
         self.threshold, self.chosen, self.draws, self.seed = float(threshold), chosen, draws, seed
-        self.groups, self.names = members("Evaluation", groups, n), named("Evaluation", names, n)
-        self.said = predicted(self.probabilities, self.threshold, 1 if self.positive is None else self.positive)
+        self.groups, self.names = check_groups("Evaluation", groups, n), check_names("Evaluation", names, n)
+        self.predicted = predicted(self.probabilities, self.threshold, 1 if self.positive is None else self.positive)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,7 +80,12 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Every one of `FIGURES` that applies, each with its 95 % interval over draws of the test cases."""
+        """Every one of `FIGURES` that applies, each with its 95 % interval.
+
+        Accuracy, sensitivity and specificity count independent cases, and have the exact interval of a share (Clopper
+        and Pearson 1934). All others, and these too where a group has several cases, have the bootstrap's, over draws
+        of cases or of whole groups. `Figure.why` says which it is where it is not the bootstrap's.
+        """
         found = intervals(self.counted, len(self), self.draws, self.seed, self.groups)
         return {name: self._explained(name, figure) for name, figure in found.items()}
 
@@ -87,12 +93,12 @@ class Evaluation:
         """{name: (b,)}: the figures when each case counts so often; counts (b,N)."""
         C, total = len(self.classes), counts.sum(1)
         sums = counts @ self._summed
-        true, said, hits = np.split(sums[:, : 3 * C], 3, axis=1)  # (b,C) each
+        true, called, hits = np.split(sums[:, : 3 * C], 3, axis=1)  # (b,C) each
         with np.errstate(invalid="ignore", divide="ignore"):
             figures = {
                 "accuracy": hits.sum(1) / total,
                 "balanced_accuracy": (hits / true).mean(1),
-                "macro_f1": (2 * hits / (true + said)).mean(1),
+                "macro_f1": (2 * hits / (true + called)).mean(1),
                 "brier": sums[:, 3 * C] / total,
                 "calibration_error": np.abs(sums[:, 3 * C + 1 :]).sum(1) / total,
             }
@@ -106,17 +112,17 @@ class Evaluation:
             if (one := self.positive) is not None:
                 others = total - true[:, one]
                 figures["sensitivity"] = hits[:, one] / true[:, one]
-                figures["specificity"] = (others - said[:, one] + hits[:, one]) / others
+                figures["specificity"] = (others - called[:, one] + hits[:, one]) / others
         return {name: figures[name] for name in FIGURES if name in figures}
 
     @cached_property
     def _summed(self) -> np.ndarray:
-        """(N,3C+1+B): is of a class, is said to be, both; squared error; in the case's bin the gap, elsewhere 0."""
+        """(N,3C+1+B): is of a class, is predicted to be, both; squared error; in the case's bin the gap, else 0."""
         eye, p, y = np.eye(len(self.classes)), self.probabilities, self.labels
         square = ((p - eye[y]) ** 2).sum(1, keepdims=True) / (2 if len(eye) == 2 else 1)
         scores, hit, bins = self.binned
         gaps = np.eye(bins.max() + 1)[bins] * (scores - hit)[:, None]
-        return np.concatenate([eye[y], eye[self.said], eye[y] * (self.said == y)[:, None], square, gaps], axis=1)
+        return np.concatenate([eye[y], eye[self.predicted], eye[y] * (self.predicted == y)[:, None], square, gaps], 1)
 
     @cached_property
     def _rankings(self) -> dict[int, Ranking]:
@@ -124,14 +130,20 @@ class Evaluation:
         every = range(len(self.classes)) if len(self.classes) > 2 or self.positive is None else [self.positive]
         return {k: Ranking(self.probabilities[:, k], self.labels == k) for k in every}
 
+    @cached_property
+    def units(self) -> np.ndarray:
+        """(N,) the number of each case's group; its own number where no groups are known."""
+        return np.arange(len(self)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+
+    @property
+    def independent(self) -> bool:
+        """Is no group of several cases known?"""
+        return int(self.units.max()) + 1 == len(self)
+
     def _explained(self, name: str, figure: Figure) -> Figure:
-        """Why a figure is undefined; the exact interval of a rate that is 0 or 1; what chance does to calibration."""
+        """Why a figure is undefined; the exact interval of a share; what chance does to calibration."""
         if name == "calibration_error":
-            by_chance = self.calibration_by_chance
-            verdict = "no more than" if figure.value <= by_chance else "more than"
-            return Figure(
-                figure.value, why=f"{verdict} chance alone makes of right probabilities: up to {by_chance:.3f}"
-            )
+            return Figure(figure.value, why=f"chance alone gives up to {self.calibration_by_chance:.3f}")
         if np.isnan(figure.value):
             if name == "specificity" and self.positive is not None:
                 return replace(figure, why=f"every case is of {self.classes[self.positive]}")
@@ -139,11 +151,11 @@ class Evaluation:
             return replace(figure, why=f"no case is of {self.classes[absent[0]]}")
         among = {"accuracy": self.labels >= 0, "sensitivity": self.labels == self.positive,
                  "specificity": self.labels != self.positive}  # fmt: skip
-        if figure.value in (0, 1) and name in among:
-            cases = np.flatnonzero(among[name])
-            n = len(cases) if self.groups is None else len(np.unique(self.groups[cases]))
-            low, high = exact_interval(figure.value, n)
-            return Figure(figure.value, low, high, f"exact interval of a rate of {figure.value:.0f} in {n}")
+        if name in among and (self.independent or figure.value in (0, 1)):  # of which the bootstrap gives none
+            n = len(np.unique(self.units[among[name]]))
+            hits = round(figure.value * n)
+            why = f"exact interval of {hits} in {n} {'cases' if self.independent else 'groups'}"
+            return Figure(figure.value, *exact_interval(hits, n), why)
         return figure
 
     @property
@@ -156,33 +168,33 @@ class Evaluation:
 
     @property
     def confusion_matrix(self) -> np.ndarray:
-        """(C,C) counts: the row is the true class, the column the one said."""
+        """(C,C) counts: the row is the true class, the column the predicted one."""
         C = len(self.classes)
-        return np.bincount(self.labels * C + self.said, minlength=C * C).reshape(C, C)
+        return np.bincount(self.labels * C + self.predicted, minlength=C * C).reshape(C, C)
 
     def per_class(self) -> list[dict[str, Any]]:
-        """Of each class against the rest: class, n, said, precision, recall, f1, auc; NaN where undefined."""
+        """Of each class against the rest: class, n, predicted, precision, recall, f1, auc; NaN where undefined."""
         matrix = self.confusion_matrix
         rows = []
         for k, name in enumerate(self.classes):
-            n, said, hits = int(matrix[k].sum()), int(matrix[:, k].sum()), int(matrix[k, k])
+            n, called, hits = int(matrix[k].sum()), int(matrix[:, k].sum()), int(matrix[k, k])
             tp, fp = Ranking(self.probabilities[:, k], self.labels == k).counted(np.ones((1, len(self))))
             rows.append({
-                "class": name, "n": n, "said": said,
-                "precision": hits / said if said else np.nan,
+                "class": name, "n": n, "predicted": called,
+                "precision": hits / called if called else np.nan,
                 "recall": hits / n if n else np.nan,
-                "f1": 2 * hits / (n + said) if n + said else np.nan,
+                "f1": 2 * hits / (n + called) if n + called else np.nan,
                 "auc": float(area_under_roc(tp, fp)[0]),
             })  # fmt: skip
         return rows
 
     def roc(self, k: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(1 − specificity, sensitivity, threshold) of class k, the positive one if None, from none said to all."""
+        """(1 − specificity, sensitivity, threshold) of class k, the positive one if None, from none called to all."""
         tp, fp, thresholds = self._curve(k)
         return fp / fp[-1], tp / tp[-1], thresholds
 
     def precision_recall(self, k: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(recall, precision, threshold) of class k, the positive one if None, from the first case said to all."""
+        """(recall, precision, threshold) of class k, the positive one if None, from the first case called to all."""
         tp, fp, thresholds = (values[1:] for values in self._curve(k))
         return tp / tp[-1], tp / (tp + fp), thresholds
 
@@ -196,43 +208,25 @@ class Evaluation:
         tp, fp = ranking.counted(np.ones((1, len(self))))
         return tp[0], fp[0], ranking.thresholds()
 
-    def at_specificity(self, specificity: float = SPECIFICITY) -> tuple[float, float]:
-        """(sensitivity, threshold) of the lowest threshold that leaves such a share of the others alone.
-
-        The threshold is read off the test set itself: good for comparing models, too good for a promise.
-        """
-        tp, fp, thresholds = self._curve(None)
-        allowed = np.flatnonzero(fp <= (1 - specificity) * fp[-1] + 1e-9)[-1]
-        return float(tp[allowed] / tp[-1]), float(thresholds[allowed])
-
     @cached_property
     def binned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N,) of each case: the probability said, whether it came true, and its bin.
+        """(N,) of each case: the predicted probability, whether it came true, and its bin.
 
-        Of two classes, it is the positive one's probability; of more, that of the class said (Guo 2017).
-        Bins hold equally many cases each: of equal widths, some would hold two or three and their shares mean nothing.
+        Of two classes, it is the positive one's probability; of more, that of the predicted class (Guo 2017).
         """
         if len(self.classes) == 2:
             scores, hit = self.probabilities[:, self.positive], self.labels == self.positive
         else:
-            scores, hit = self.probabilities.max(1), self.said == self.labels
-        edges = np.quantile(scores, np.linspace(0, 1, max(2, min(10, len(self) // 10)) + 1))
-        bins = np.unique(np.searchsorted(edges[1:-1], scores), return_inverse=True)[1]
-        return scores, hit.astype(float), bins
+            scores, hit = self.probabilities.max(1), self.predicted == self.labels
+        return scores, hit.astype(float), equal_bins(scores)
 
     @cached_property
     def calibration_by_chance(self) -> float:
-        """The calibration error that 95 % of test sets of these probabilities keep to if all of them are right.
-
-        It takes the place of an interval: chance only ever adds to this error, and draws of the cases add the same
-        again, so that their interval would miss the truth (Bröcker and Smith 2007 on consistency resampling).
-        """
-        scores, _, bins = self.binned
-        true = np.random.default_rng(self.seed).random((500, len(self))) < scores
-        return float(np.quantile(np.abs((scores - true) @ np.eye(bins.max() + 1)[bins]).sum(1) / len(self), 0.95))
+        """The calibration error that 95 % of such test sets keep to where all probabilities are right."""
+        return error_by_chance(*self.binned, self.units, self.seed)
 
     def calibration(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(probability said, share that came true, cases) of each bin, in rising order."""
+        """(predicted probability, share that came true, cases) of each bin, in rising order."""
         scores, hit, bins = self.binned
         n = np.bincount(bins)
         return np.bincount(bins, scores) / n, np.bincount(bins, hit) / n, n
@@ -246,13 +240,12 @@ class Evaluation:
         if len(self.classes) != 2 or len(np.unique(self.labels)) != 2:
             return []
         score, true = self.probabilities[:, self.positive], self.labels == self.positive
-        chosen = {self.chosen: self.threshold}
-        chosen |= {} if self.threshold == 0.5 else {"0.5": 0.5}
-        chosen |= {rule: choose_threshold(self.probabilities, self.labels, self.positive, rule) for rule in RULES}
+        rules = [(self.chosen, self.threshold), *([] if self.threshold == 0.5 else [("0.5", 0.5)])]
+        rules += [(rule, choose_threshold(self.probabilities, self.labels, self.positive, rule)) for rule in TRADES]
         rows = []
-        for rule, threshold in chosen.items():
-            said = score > threshold
-            tp, fn, fp, tn = (int(n.sum()) for n in (said & true, ~said & true, said & ~true, ~said & ~true))
+        for rule, threshold in rules:
+            called = score > threshold
+            tp, fn, fp, tn = (int(n.sum()) for n in (called & true, ~called & true, called & ~true, ~called & ~true))
             rows.append({
                 "rule": rule, "threshold": threshold, "tp": tp, "fn": fn, "fp": fp, "tn": tn,
                 "sensitivity": tp / (tp + fn), "specificity": tn / (tn + fp),
@@ -261,8 +254,8 @@ class Evaluation:
         return rows
 
     def errors(self) -> np.ndarray:
-        """Numbers of the cases that are said wrongly, the most confidently wrong first."""
-        wrong = np.flatnonzero(self.said != self.labels)
+        """Numbers of the cases predicted wrongly, the most confidently wrong first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
         return wrong[np.argsort(self.probabilities[wrong, self.labels[wrong]], kind="stable")]
 
     def subset(self, cases: Any) -> Evaluation:

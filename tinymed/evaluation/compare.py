@@ -19,8 +19,9 @@ class Comparison:
     """The second model's figures less the first's, on the same cases.
 
     differences  {name: Figure}; where an interval leaves out 0, the cases speak for one of the two
-    only_first, only_second   how many cases only that model says rightly; None for values
-    p  of McNemar's exact test: how often a fair coin would divide these so unevenly; None for values
+    only_first, only_second   how many cases only that model predicts rightly; None for values
+    p  of McNemar's exact test: how often a fair coin would divide these so unevenly; None for values, and where a
+       group has several cases: these fall together, as throws of a coin do not
     """
 
     differences: dict[str, Figure]
@@ -30,9 +31,10 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [f"{name.replace('_', ' '):32} {figure}" for name, figure in self.differences.items()]
-        if self.p is not None:
-            told = f"only the first is right in {self.only_first} cases, only the second in {self.only_second}"
-            lines.append(f"{told}: p = {self.p:.3g} (McNemar, exact)")
+        if self.only_first is not None:
+            told = f"only the first is right in {self.only_first} cases, only the second in {self.only_second}: "
+            no_test = "no p, for cases of one group are not independent"
+            lines.append(told + (no_test if self.p is None else f"p = {self.p:.3g} (McNemar, exact)"))
         return "\n".join(lines)
 
 
@@ -44,21 +46,15 @@ def compare(
 ) -> Comparison:
     """Compare two models case by case: both are judged on the same draws, so that what is hard for both cancels.
 
-    McNemar's test takes cases as independent: of several cases a patient, believe the intervals, which draw whole
-    groups. Calibration errors are left out: draws of the cases do not show how these move.
+    Groups that one of the two knows are drawn whole. Calibration errors are left out: draws of the cases do not show
+    how these move.
 
-    Raises ValueError for evaluations of different cases, classes, or kinds.
+    Raises ValueError for evaluations of different cases, as far as labels, names and groups tell, and for different
+    classes or kinds.
     """
     if type(first) is not type(second):
         raise ValueError("compare: one tells classes and the other values")
-    truths = [e.labels if isinstance(e, Evaluation) else e.true for e in (first, second)]
-    if len(first) != len(second) or (wrong := np.flatnonzero(truths[0] != truths[1])).size:
-        told = (
-            f"the label of case {wrong[0]} differs"
-            if len(first) == len(second)
-            else f"{len(first)} and {len(second)} cases"
-        )
-        raise ValueError(f"compare: the two were judged on different test sets: {told}; judge both on the same cases")
+    _same_cases(first, second)
     if isinstance(first, Evaluation) and isinstance(second, Evaluation):
         one, two = ((e.classes, e.positive) for e in (first, second))
         if one != two:
@@ -75,11 +71,32 @@ def compare(
             found[name] = Figure(math.nan, why=first.figures[name].why or second.figures[name].why)
     if not (isinstance(first, Evaluation) and isinstance(second, Evaluation)):
         return Comparison(found)
-    right, also = first.said == first.labels, second.said == second.labels
+    right, also = first.predicted == first.labels, second.predicted == second.labels
     a, b = int((right & ~also).sum()), int((also & ~right).sum())
+    if not (first.independent and second.independent):
+        return Comparison(found, a, b)
     from scipy.stats import binomtest
 
     return Comparison(found, a, b, float(binomtest(a, a + b).pvalue) if a + b else 1.0)
+
+
+def _same_cases(first: Any, second: Any) -> None:
+    """Refuse two test sets. Groups are compared as texts: a table's are, and an array's may be numbers."""
+    here, there = (
+        {
+            "label": e.labels if isinstance(e, Evaluation) else e.true,
+            "name": e.names and np.array(e.names),
+            "group": None if e.groups is None else e.groups.astype(str),
+        }
+        for e in (first, second)
+    )
+    told = None if len(first) == len(second) else f"{len(first)} and {len(second)} cases"
+    for what, one in here.items():
+        two = there[what]
+        if told is None and one is not None and two is not None and len(wrong := np.flatnonzero(one != two)):
+            told = f"the {what} of case {wrong[0]} differs: {one[wrong[0]]} and {two[wrong[0]]}"
+    if told:
+        raise ValueError(f"compare: the two were judged on different test sets: {told}; judge both on the same cases")
 
 
 @dataclass(frozen=True)

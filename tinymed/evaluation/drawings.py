@@ -96,13 +96,13 @@ def _curves(evaluation: Evaluation) -> list[tuple[int, str, dict[str, Any]]]:
 
 def roc(evaluation: Evaluation) -> Markup:
     """Sensitivity over 1 − specificity, with the threshold in force."""
-    curves = _curves(evaluation)
+    curves, per_class = _curves(evaluation), evaluation.per_class()
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         for k, name, style in curves:
             across, up, _ = evaluation.roc(k)
-            auc = f", AUC {evaluation.per_class()[k]['auc']:.3f}" if len(curves) <= MOST else ""
+            auc = f", AUC {per_class[k]['auc']:.3f}" if len(curves) <= MOST else ""
             axes.plot(across, up, **style, label=name and name + auc)
         if len(evaluation.classes) == 2 and curves:
             at = evaluation.figures
@@ -136,20 +136,20 @@ def precision_recall(evaluation: Evaluation) -> Markup:
 
 
 def calibration(evaluation: Evaluation) -> Markup:
-    """The share that came true over the probability said; below, how many cases were given each probability."""
-    said, true, n = evaluation.calibration()
+    """The share that came true over the predicted probability; below, how many cases were given each probability."""
+    predicted, true, n = evaluation.calibration()
     held = f"{n.min()} to {n.max()}" if n.min() < n.max() else str(n.max())
     scores, hit, _ = evaluation.binned
     if len(evaluation.classes) == 2 and evaluation.positive is not None:
         name = evaluation.classes[evaluation.positive]
         of, kinds = "the class looked for", [f"not {name}", name]
     else:
-        of, kinds = "the class said", ["said wrongly", "said rightly"]
+        of, kinds = "the predicted class", ["predicted wrongly", "predicted rightly"]
 
     def draw(figure: Any) -> None:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.1])
-        axes.plot([0, 1], [0, 1], color=PALE, lw=1.2, ls=":", label="what is said comes true")
-        axes.plot(said, true, "o-", color=SERIES[0], ms=5, label=f"bins of {held} cases", clip_on=False)
+        axes.plot([0, 1], [0, 1], color=PALE, lw=1.2, ls=":", label="what is predicted comes true")
+        axes.plot(predicted, true, "o-", color=SERIES[0], ms=5, label=f"bins of {held} cases", clip_on=False)
         axes.set(title="Calibration", ylabel="share that came true", ylim=(0, 1.01))
         edges = np.linspace(0, 1, 21)
         parts = [scores[hit == 0], scores[hit == 1]]
@@ -157,17 +157,20 @@ def calibration(evaluation: Evaluation) -> Markup:
         below.set(xlabel=f"probability of {of}", ylabel="cases", xlim=(0, 1))
         below.grid(False)
 
-    return _svg("calibration", "Calibration curve, and a histogram of the probabilities said", draw, 4.4)
+    return _svg("calibration", "Calibration curve, and a histogram of the predicted probabilities", draw, 4.4)
 
 
 def training(history: Any) -> list[Markup]:
-    """Losses, and beside them the metrics, over the epochs; of a History, or {"epoch": […], "loss": […], …}."""
+    """Losses, and beside them the metrics, over the epochs; of a History, or {"epoch": […], "loss": […], …}.
+
+    Of one epoch alone there is nothing to draw.
+    """
     values = {"epoch": history.epochs, **history.history} if hasattr(history, "epochs") else dict(history or {})
     epochs = values.pop("epoch", None) or list(range(1, 1 + max(map(len, values.values()), default=0)))
     losses = [name for name in values if name.endswith("loss")]
     metrics = [name for name in values if name not in (*losses, "lr")]
     panels = [("Loss", "mean loss per sample", losses), ("Metrics", "share", metrics)]
-    return [_training(epochs, values, *panel) for panel in panels if epochs and panel[2]]
+    return [_training(epochs, values, *panel) for panel in panels if len(epochs) > 1 and panel[2]]
 
 
 def _training(epochs: list[int], values: Mapping[str, Any], title: str, unit: str, names: list[str]) -> Markup:
@@ -190,8 +193,8 @@ def _training(epochs: list[int], values: Mapping[str, Any], title: str, unit: st
     return _svg(title, f"{title} over the epochs", draw)
 
 
-def foretold(evaluation: RegressionEvaluation) -> Markup:
-    """Each value as it was foretold over what it was."""
+def predicted_values(evaluation: RegressionEvaluation) -> Markup:
+    """Each value as it was predicted over what it was."""
     both = np.concatenate([evaluation.predicted, evaluation.true])
     room = 0.04 * (np.ptp(both) or 1.0)
     ends = both.min() - room, both.max() + room
@@ -199,11 +202,11 @@ def foretold(evaluation: RegressionEvaluation) -> Markup:
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        axes.plot(ends, ends, color=PALE, lw=1.2, ls=":", label="foretold = true")
+        axes.plot(ends, ends, color=PALE, lw=1.2, ls=":", label="predicted = true")
         axes.plot(evaluation.true, evaluation.predicted, "o", color=SERIES[0], ms=4, alpha=0.6, label="a case")
-        axes.set(title="Foretold against true", xlabel=f"true{unit}", ylabel=f"foretold{unit}", xlim=ends, ylim=ends)
+        axes.set(title="Predicted against true", xlabel=f"true{unit}", ylabel=f"predicted{unit}", xlim=ends, ylim=ends)
 
-    return _svg("foretold", "Values foretold, over true values", draw)
+    return _svg("predicted", "Predicted values, over true values", draw)
 
 
 def residuals(evaluation: RegressionEvaluation) -> Markup:
@@ -214,7 +217,7 @@ def residuals(evaluation: RegressionEvaluation) -> Markup:
         axes.hist(evaluation.predicted - evaluation.true, 30, color=SERIES[0], edgecolor=PALE, linewidth=0.5)
         axes.axvline(0, color=INK, lw=1)
         unit = f" ({evaluation.unit})" if evaluation.unit else ""
-        axes.set(title="Errors", xlabel=f"foretold − true{unit}", ylabel="cases")
+        axes.set(title="Errors", xlabel=f"predicted − true{unit}", ylabel="cases")
         axes.grid(False)
 
     return _svg("residuals", "Histogram of the errors", draw)
@@ -232,7 +235,7 @@ def feature_map(positions: np.ndarray, labels: np.ndarray, classes: Sequence[str
             axes.plot(*positions[of].T, shapes[k % len(shapes)], **style, label=f"{name}, {of.sum()}", clip_on=False)
         if wrong.any():
             ring = {"mfc": "none", "color": INK, "ms": 9, "mew": 0.9, "clip_on": False}
-            axes.plot(*positions[wrong].T, "o", **ring, label=f"said wrongly, {wrong.sum()}")
+            axes.plot(*positions[wrong].T, "o", **ring, label=f"predicted wrongly, {wrong.sum()}")
         axes.set(title="Who is near whom", xlabel="t-SNE: the axes have no units", xticks=[], yticks=[])
 
     return _svg("map", "Items in a plane: those that the network sees alike are near each other", draw, 4.2)

@@ -8,13 +8,14 @@ leaks.twinned()[1].mean()                       # the share of the test set that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinymed.data import LabelledDataset
+from tinymed.data import Dataset
+from tinymed.data.augmented import labels_of
 
 BLOCK = 512  # rows compared with all others at a time: 5,856 pictures take 12 MB of correlations, not 137
 WORD = r"[^\W\u3400-\u9fff]+|[\u3400-\u9fff]"  # a word, or one Chinese character
@@ -27,7 +28,7 @@ class Twins:
     sizes        how many items a and b have; 0 for b where a was compared with itself
     pairs        (P,2) numbers in a and in b; within a, the smaller one first
     similarity   (P,) correlation of inputs, or cosine of texts; 1 for equal ones
-    exact        (P,) bool: equal in every number, or text
+    exact        (P,) bool: equal in every number, as float32; or as texts
     conflicting  (P,) bool: the two have different labels; None where labels are not known
     """
 
@@ -80,8 +81,8 @@ def twins(a: Any, b: Any = None, above: float = 0.98, labels: Any = None) -> Twi
         leaks = twins(train, test)
         leaks.twinned()[1].sum()        # test items that have a twin in the training set
 
-    a, b    arrays, tensors or labelled data sets; of these, the labels are taken too
-    above   the correlation from which two are twins. 0.98 is for pictures of 28x28, on which a picture and its twin
+    a, b    arrays, tensors or data sets; of these, the labels are taken too
+    above   the correlation above which two are twins. 0.98 is for pictures of 28x28, on which a picture and its twin
             look alike; of other data, look at some pairs first. 1 finds the exact ones only
     labels  (N,) of a, or a pair of them, of a and of b, where these are plain arrays
 
@@ -90,7 +91,7 @@ def twins(a: Any, b: Any = None, above: float = 0.98, labels: Any = None) -> Twi
     """
     if not 0 < above <= 1:
         raise ValueError(f"twins: above is a correlation in (0, 1], got {above}")
-    known = labels_of(a, b, labels)
+    known = known_labels(a, b, labels)
     x = rows(a, "a")
     y = x if b is None else rows(b, "b")
     if x.shape[1] != y.shape[1]:
@@ -102,10 +103,11 @@ def twins(a: Any, b: Any = None, above: float = 0.98, labels: Any = None) -> Twi
     return _twins(blocks, same, b is None, above, known)
 
 
-def text_twins(a: Sequence[str], b: Sequence[str] | None = None, above: float = 0.9, labels: Any = None) -> Twins:
+def text_twins(a: Any, b: Any = None, above: float = 0.9, labels: Any = None) -> Twins:
     """Texts that are equal but for case and white space, and those with nearly the same words.
 
-    above   the cosine of TF-IDF vectors (words, and Chinese characters) from which two texts are twins
+    a, b    sequences of texts or data sets of texts; of these, the labels are taken too
+    above   the cosine of TF-IDF vectors (words, and Chinese characters) above which two texts are twins
     labels  (N,) of a, or a pair of them
 
     `.groups(exact=True, conflicting=True)` are texts that carry more than one label: no classifier can be right
@@ -115,8 +117,8 @@ def text_twins(a: Sequence[str], b: Sequence[str] | None = None, above: float = 
 
     if not 0 < above <= 1:
         raise ValueError(f"text_twins: above is a cosine in (0, 1], got {above}")
-    known = labels_of(a, b, labels)
-    plain = [_plain(a, "a"), [] if b is None else _plain(b, "b")]
+    known = known_labels(a, b, labels)
+    plain = [_folded(a, "a"), [] if b is None else _folded(b, "b")]
     same = _numbered(plain[0], None if b is None else plain[1])
     if not any(re.search(WORD, text) for text in plain[0] + plain[1]):
         return _twins(iter([(0, np.zeros((len(same[0]), len(same[1]))))]), same, b is None, above, known)
@@ -158,16 +160,16 @@ def _numbered(a: list, b: list | None) -> tuple[np.ndarray, np.ndarray]:
     return first, first if b is None else np.array([numbers.setdefault(item, len(numbers)) for item in b])
 
 
-def labels_of(a: Any, b: Any, labels: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def known_labels(a: Any, b: Any, labels: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """The labels of a and of b (of a again, where there is no b), if all of them are known."""
+    sets = [a] if b is None else [a, b]
     if labels is None:
-        sets = [a] if b is None else [a, b]
-        if not all(hasattr(data, "labels") for data in sets):
+        if not all(isinstance(data, Dataset) and len(data) and len(data[0]) > 1 for data in sets):
             return None
-        found = [np.asarray(data.labels) for data in sets]
+        found = [labels_of(data) for data in sets]
     else:
         found = [np.asarray(part) for part in ([labels] if b is None else labels)]
-        for part, data in zip(found, (a, b)):
+        for part, data in zip(found, sets):
             if part.shape != (len(data),):
                 raise ValueError(f"labels of {len(data)} items must have shape ({len(data)},), got {part.shape}")
     return found[0], found[-1]
@@ -175,7 +177,8 @@ def labels_of(a: Any, b: Any, labels: Any) -> tuple[np.ndarray, np.ndarray] | No
 
 def rows(x: Any, name: str) -> np.ndarray:
     """Items as rows (N,F) of finite float32."""
-    x = x.inputs if isinstance(x, LabelledDataset) else x
+    if isinstance(x, Dataset):
+        x = x.inputs if hasattr(x, "inputs") else _stacked(x, name)
     x = np.asarray(getattr(x, "array", x))
     if x.ndim < 2 or not x.size or x.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be numbers (N,...), an item in each row, got {x.dtype} {x.shape}")
@@ -183,6 +186,16 @@ def rows(x: Any, name: str) -> np.ndarray:
     if not (finite := np.isfinite(x).all(1)).all():
         raise ValueError(f"item {np.argmin(finite)} of {name} holds NaN or infinity; fill the gaps first")
     return x
+
+
+def _stacked(data: Dataset, name: str) -> np.ndarray:
+    items = [np.asarray(data[k][0]) for k in range(len(data))]
+    for k, item in enumerate(items):
+        if item.dtype.kind == "U":
+            raise TypeError(f"{name} holds texts; these are compared by text_twins")
+        if item.shape != items[0].shape:
+            raise ValueError(f"{name}: item {k} has shape {item.shape}, item 0 {items[0].shape}; resize them first")
+    return np.array(items)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -193,9 +206,10 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return np.where(flat, 0, x / np.where(flat, 1, length))
 
 
-def _plain(texts: Any, name: str) -> list[str]:
+def _folded(texts: Any, name: str) -> list[str]:
     """Texts in lower case, with single blanks."""
-    texts = getattr(texts, "texts", texts)
+    if isinstance(texts, Dataset):
+        texts = [texts[k][0] for k in range(len(texts))]
     if isinstance(texts, str) or any(not isinstance(text, str) for text in texts):
         raise TypeError(f"{name} must be a sequence of texts, got {type(texts).__name__}")
     if not len(texts):

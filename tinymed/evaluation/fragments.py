@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDE, HIGH = 260, 80  # of a signal's drawing
-ROWS = 12  # of a table that has more columns
+ROWS = 5  # of a table that has more columns
 LETTERS = 900  # of a text
 
 
@@ -68,11 +68,11 @@ def signal_fragment(x: Any, fs: float | None = None) -> Markup:
 
 
 def table_fragment(names: Sequence[str], values: Any, typical: Any = None) -> Markup:
-    """A row of measures (F,) by name, and beside it what is typical.
+    """A row of measures (F,) by name, and beside each its median.
 
-    typical  (F,) middles, or (2,F) middles and spreads, such as medians and quartile ranges of the training part
+    typical  (F,) medians of the training part, or (2,F) medians and quartile ranges
 
-    Of many measures, those furthest from what is typical, in spreads, are shown; the first, if nothing is known.
+    Of many measures, those furthest from the median, in quartile ranges, are shown; the first, if nothing is known.
     """
     values = np.asarray(values, dtype=np.float64).reshape(-1)
     if len(names) != len(values):
@@ -83,20 +83,20 @@ def table_fragment(names: Sequence[str], values: Any, typical: Any = None) -> Ma
         if typical.shape not in ((len(values),), (2, len(values))):
             raise ValueError(f"table_fragment: typical is (F,) or (2,F) for {len(values)} values, got {typical.shape}")
         middle, spread = typical if typical.ndim == 2 else (typical, np.abs(typical))
-    order = np.arange(len(values))
+    order, which = np.arange(len(values)), "the first"
     if middle is not None and len(values) > ROWS:
         far = np.abs(values - middle) / np.where(spread > 0, spread, 1)
-        order = np.argsort(-np.nan_to_num(far, nan=-1), kind="stable")
-    head = Markup("<tr><th>measure<th>value{}").format("" if middle is None else Markup("<th>typical"))
+        order, which = np.argsort(-np.nan_to_num(far, nan=-1), kind="stable"), "furthest from the median first"
+    head = Markup("<tr><th>measure<th>value{}").format("" if middle is None else Markup("<th>median, training"))
     rows = [
         Markup("<tr><td>{}<td>{}{}").format(
             names[k], _number(values[k]), "" if middle is None else Markup("<td>{}").format(_number(middle[k]))
         )
         for k in order[:ROWS]
     ]
-    rest = len(values) - ROWS
-    more = Markup("<p><small>and {} more</small></p>").format(rest) if rest > 0 else Markup("")
-    return Markup('<table class="measures">{}{}</table>{}').format(head, Markup("").join(rows), more)
+    told = Markup("<caption>{} of {} measures, {}</caption>").format(ROWS, len(values), which)
+    rows = [*([told] if len(values) > ROWS else []), head, *rows]
+    return Markup('<table class="measures">{}</table>').format(Markup("").join(rows))
 
 
 def text_fragment(text: str) -> Markup:

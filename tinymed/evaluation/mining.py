@@ -9,13 +9,14 @@ Distances weigh every column alike: columns of different units are standardised 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinymed import nn
-from tinymed.evaluation.duplicates import Twins, labels_of, rows, text_twins, twins
+from tinymed.evaluation.duplicates import Twins, known_labels, rows, text_twins, twins
 from tinymed.nn.errors import nearest
 from tinymed.training import predict
 
@@ -29,33 +30,41 @@ __all__ = [
 
 
 def features(model: nn.Module, data: Any, layer: str | None = None, batch_size: int = 256) -> np.ndarray:
-    """What the network makes of each item, (N,F): the values that go into its last Linear, in eval mode.
+    """What the network makes of each item, (N,F): the values that go into the Linear it runs last, in eval mode.
 
     data   as `predict` takes it: an array x, a pair (x, y), a Dataset, a DataLoader in order
     layer  the name of a module whose output to take instead, flattened; names as in model.named_modules()
 
-    Raises ValueError for an unknown layer, a model without Linear, and a layer that is not passed once an item.
+    Raises ValueError for an unknown layer, a model that runs no Linear, and a layer that is not passed once an item.
     """
     modules = dict(model.named_modules())
+    names = ", ".join(name for name in modules if name)
     seen: list[np.ndarray] = []
+    entered: list[Any] = []  # what went into the Linears in this run of the model, in order
 
     def keep(value: Any) -> None:
         if not hasattr(value, "array"):
             raise ValueError(f"features: layer {layer!r} gives a {type(value).__name__}, not one tensor; name another")
         seen.append(value.cpu().array.reshape(len(value), -1).copy())
 
-    if layer is None:
-        linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise ValueError(f"features: {type(model).__name__} has no Linear; name a layer: {', '.join(modules)}")
-        handle = linear[-1].register_forward_pre_hook(lambda module, args: keep(args[0]))
-    elif layer in modules:
-        handle = modules[layer].register_forward_hook(lambda module, args, output: keep(output))
-    else:
-        names = ", ".join(name for name in modules if name)
-        raise ValueError(f"features: no layer is called {layer!r}{nearest(layer, modules)}; there are {names}")
-    with handle:
+    def keep_last() -> None:
+        if entered:
+            keep(entered[-1])
+        entered.clear()
+
+    with contextlib.ExitStack() as hooks:
+        if layer is None:
+            for module in modules.values():
+                if isinstance(module, nn.Linear):
+                    hooks.enter_context(module.register_forward_pre_hook(lambda _, args: entered.append(args[0])))
+            hooks.enter_context(model.register_forward_hook(lambda *_: keep_last()))
+        elif layer in modules:
+            hooks.enter_context(modules[layer].register_forward_hook(lambda _, args, output: keep(output)))
+        else:
+            raise ValueError(f"features: no layer is called {layer!r}{nearest(layer, modules)}; there are {names}")
         n = len(predict(model, data, batch_size=batch_size))
+    if layer is None and not seen:
+        raise ValueError(f"features: {type(model).__name__} runs no Linear; name a layer: {names}")
     found = np.concatenate(seen) if seen else np.empty((0, 0))
     if len(found) != n:
         raise ValueError(f"features: the layer gave {len(found)} rows for {n} items; name one passed once for each")
@@ -131,7 +140,7 @@ def clusters(features: Any, k: int, seed: int = 0, labels: Any = None) -> Cluste
     with threadpool_limits(1):  # its threads wait for one another at every step: on busy cores 10 s, not 0.05
         found = KMeans(k, n_init=10, random_state=seed).fit(x)
     near = silhouette_score(x, found.labels_, sample_size=min(len(x), 5000), random_state=seed)
-    known = None if labels is None else labels_of(x, None, labels)
+    known = None if labels is None else known_labels(x, None, labels)
     agreement = None if known is None else float(adjusted_rand_score(known[0], found.labels_))
     return Clusters(found.labels_, found.cluster_centers_, float(near), agreement)
 
@@ -195,7 +204,7 @@ def draw_map(
         wrong = positions[errors if errors.dtype == bool else errors.astype(int)]
         ring = {"mfc": "none", "mec": plt.rcParams["text.color"], "ms": 9, "mew": 0.9, "label": f"error ({len(wrong)})"}
         ax.plot(*wrong.T, "o", **ring)
-    ax.set(title=title, xticks=[], yticks=[], xlabel="t-SNE: who is near whom; the axes have no units")
+    ax.set(title=title, xticks=[], yticks=[], xlabel="who is near whom; the axes have no units")
     columns = 3 if sum(map(len, classes)) < 60 else 1
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=columns, frameon=False)
     return ax

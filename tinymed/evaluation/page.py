@@ -24,19 +24,20 @@ TITLES = {
     "auc": "AUC", "r2": "R²", "mae": "MAE", "rmse": "RMSE", "spearman": "Spearman", "macro_f1": "macro F1",
     "brier": "Brier score", AT: "sensitivity at 90 % specificity",
 }  # fmt: skip
+TOLD_APART = ("accuracy", "balanced_accuracy", "auc", "r2", "mae")  # with and without near-twins
 RULES = {"youden": "Youden: sensitivity + specificity greatest", "0.5": "one half"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """A case on the page: what it is called, is, was said to be and with which probability, and how it looks.
+    """A case on the page: what it is called, is, was predicted to be and with which probability, and how it looks.
 
     fragment  markup of `fragments`; a plain string is shown as text
     """
 
     name: str
     truth: str
-    said: str
+    predicted: str
     probability: float | None
     fragment: str
 
@@ -46,27 +47,31 @@ def write_page(
     evaluation: Evaluation | RegressionEvaluation,
     *,
     title: str,
+    subtitle: str = "",
     data_card: Mapping[str, Any],
     model_card: Mapping[str, Any],
     history: Any = None,
     examples: Sequence[Example] = (),
     twins: Any = None,
+    alike: str = "",
     command: str = "",
 ) -> Path:
     """Write the report of an evaluation as one HTML file, whole or not at all; return its path.
 
+    title       the question; subtitle: who answers, on which data
     data_card   {what: text, list or mapping}: source, licence, citation, counts of each split, intended use, limits
-    model_card  likewise: layers, parameters, training recipe, seed, versions, date
+    model_card  likewise: layers, parameters, training recipe, seed, versions, date; a text of many lines is folded away
     history     of training: a History, or {"epoch": […], "loss": […], …}
     examples    the errors to be shown, the most confidently wrong first
     twins       which test cases have a near-twin in the training part: (N,) bool, or what `evaluation.twins` found
+    alike       when two cases are twins, such as "equal, or correlated by more than 0.98"
     command     that made it
 
     Raises ValueError for twins of another size, OSError where the file cannot be written.
     """
     page = render(
-        evaluation, title=title, data_card=data_card, model_card=model_card, history=history, examples=examples,
-        twins=twins, command=command,
+        evaluation, title=title, subtitle=subtitle, data_card=data_card, model_card=model_card, history=history,
+        examples=examples, twins=twins, alike=alike, command=command,
     )  # fmt: skip
     return write_whole(path, page)
 
@@ -142,7 +147,7 @@ def _values(evaluation: RegressionEvaluation) -> dict[str, Any]:
     return {
         "kind": "values", "positive": None, "rows": _rows(evaluation), "matrix": [], "per_class": [], "thresholds": [],
         "tiles": [("r2", "always saying the mean: 0"), ("mae", evaluation.unit), ("spearman", "")],
-        "curves": [drawings.foretold(evaluation), drawings.residuals(evaluation)],
+        "curves": [drawings.predicted_values(evaluation), drawings.residuals(evaluation)],
         "errors": len(evaluation),
     }  # fmt: skip
 
@@ -170,24 +175,26 @@ def _rule(rule: str, positive: str | None) -> str:
 
 def _drawn_from(evaluation: Any) -> str:
     """What the bootstrap draws."""
-    if evaluation.groups is None:
-        return f"{len(evaluation)} cases"
-    return f"{len(np.unique(evaluation.groups))} patients or other groups, with all their {len(evaluation)} cases"
+    n = len(evaluation)
+    groups = n if evaluation.groups is None else len(np.unique(evaluation.groups))
+    return f"{n} cases" if groups == n else f"{groups} patients or other groups, with all their {n} cases"
 
 
 def _twins(evaluation: Any, twins: Any) -> dict[str, Any]:
-    """How many test cases have a twin, and the first figure with and without them."""
+    """How many test cases have a twin, and what the model is worth on these, and on the rest."""
     mask = np.asarray(twins.twinned()[1] if hasattr(twins, "twinned") else twins)
     if mask.shape != (len(evaluation),) or mask.dtype != bool:
         raise ValueError(
             f"write_page: twins must say of each of the {len(evaluation)} test cases whether it has one, as bool; got "
             f"{mask.dtype} {mask.shape}"
         )
-    name = next(iter(evaluation.figures))
+    names = [name for name in TOLD_APART if name in evaluation.figures]
     least = 1 if isinstance(evaluation, Evaluation) else 2
-    of = {"all cases": mask | True, "those with a twin": mask, "those without": ~mask}
-    rows = [(k, int(m.sum()), evaluation.subset(m).figures[name]) for k, m in of.items() if m.sum() >= least]
-    return {"count": int(mask.sum()), "name": name, "rows": rows}
+    parts = {"those with a twin": mask, "those without": ~mask} if mask.any() else {}
+    some = {k: evaluation.subset(m) for k, m in parts.items() if least <= m.sum() < len(m)}
+    judged = {"all cases": evaluation} | some
+    rows = [(k, len(part), [part.figures[name] for name in names]) for k, part in judged.items()]
+    return {"count": int(mask.sum()), "names": names, "rows": rows}
 
 
 def _training(history: Any) -> list[str]:

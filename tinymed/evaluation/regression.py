@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from tinymed.evaluation.bootstrap import DRAWS, Figure, intervals
-from tinymed.evaluation.checks import as_plain, members, named
+from tinymed.evaluation.checks import as_plain, check_groups, check_names
 from tinymed.evaluation.ranking import midranks
 from tinymed.tensor import Tensor
 
 
 class RegressionEvaluation:
-    """Values foretold, against the true ones of a test set.
+    """Predicted values, against the true ones of a test set.
 
     predicted, true  (N,) or (N,1)
     unit             of the values, for axes
@@ -44,8 +44,8 @@ class RegressionEvaluation:
             )
         n = len(self.true)
         self.unit, self.draws, self.seed = unit, draws, seed
-        self.groups = members("RegressionEvaluation", groups, n)
-        self.names = named("RegressionEvaluation", names, n)
+        self.groups = check_groups("RegressionEvaluation", groups, n)
+        self.names = check_names("RegressionEvaluation", names, n)
 
     def __len__(self) -> int:
         return len(self.true)
@@ -54,7 +54,7 @@ class RegressionEvaluation:
     def figures(self) -> dict[str, Figure]:
         """R², MAE, RMSE and Spearman's rank correlation, each with its 95 % interval over draws of the test cases."""
         found = intervals(self.counted, len(self), self.draws, self.seed, self.groups)
-        why = "all true values are equal" if np.ptp(self.true) == 0 else "all values foretold are equal"
+        why = "all true values are equal" if np.ptp(self.true) == 0 else "all predicted values are equal"
         return {k: Figure(f.value, why=why) if np.isnan(f.value) else f for k, f in found.items()}
 
     def counted(self, counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""From which probability on a class is said: chosen by a rule, on validation data."""
+"""From which probability on a class is predicted: chosen by a rule, on validation data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinymed.training.metrics import read
 RULES = {
     "youden": "sensitivity + specificity − 1 is greatest (Youden 1950): a missed case and a false alarm of equal rates "
     "weigh the same, whatever the prevalence",
-    "accuracy": "most cases are said rightly; where the class is rare, that leaves many of it unfound",
+    "accuracy": "most cases are predicted rightly; where the class is rare, that leaves many of it unfound",
     "f1": "the harmonic mean of precision and sensitivity is greatest; the others rightly left alone do not count",
     "sensitivity=0.90": "at least such a share of the class is found, at the fewest false alarms",
     "specificity=0.90": "at least such a share of the others is left alone, at the fewest missed cases",
@@ -31,7 +31,7 @@ def choose_threshold(probabilities: Any, labels: Any, positive: int | None = Non
     """
     p, y = read("choose_threshold", probabilities, labels)
     if p.shape[1] > 2:
-        raise ValueError(f"choose_threshold: of {p.shape[1]} classes the likeliest is said, without a threshold")
+        raise ValueError(f"choose_threshold: of {p.shape[1]} classes the likeliest is predicted, without a threshold")
     k = 1 if positive is None else positive
     if k not in (0, 1):
         raise ValueError(f"choose_threshold: positive must be class 0 or 1, got {positive!r}")

@@ -7,8 +7,9 @@ print(tasks.judge(run, parts.test).figures["accuracy"])
 from tinymed.tasks.at_hand import at_hand
 from tinymed.tasks.config import Config, read_config
 from tinymed.tasks.findings import Findings, mine
-from tinymed.tasks.judge import judge, report
+from tinymed.tasks.judge import judge
 from tinymed.tasks.learn import settled, train
+from tinymed.tasks.pages import report
 from tinymed.tasks.registry import TASKS, task_called
 from tinymed.tasks.run import Run, load
 from tinymed.tasks.task import Data, Model, Parts, Samples, Task

@@ -8,7 +8,8 @@ from typing import Any
 from tinymed.data import transforms
 from tinymed.data.augmented import Augmented, Mixup
 from tinymed.nn.errors import nearest
-from tinymed.tasks.config import Config
+from tinymed.tasks.config import Config, names
+from tinymed.tasks.forms import PICTURE, SIGNAL, TEXT, VOLUME, Form
 
 NAMES: dict[str, Callable[[], Any]] = {
     "flip": lambda: transforms.RandomHorizontalFlip(),
@@ -23,14 +24,28 @@ NAMES: dict[str, Callable[[], Any]] = {
 }
 
 
-def augmented(dataset: Any, config: Config, classes: int) -> Any:
-    """The data set with what `augment` names drawn anew for each sample of each epoch, then mixed in pairs."""
-    names = [name.strip() for name in config.augment.split(",") if name.strip()]
-    for name in names:
+FOR = {
+    PICTURE: ("flip", "rotate", "shift", "crop", "contrast", "noise"),
+    VOLUME: ("noise",),
+    SIGNAL: ("signal-noise", "signal-shift", "signal-scale"),
+}
+
+
+def check_augment(config: Config, form: Form) -> None:
+    """Refuse what cannot be drawn or mixed of cases of this form."""
+    for name in names(config.augment):
         if name not in NAMES:
             raise ValueError(f"augment: there is no {name!r}{nearest(name, NAMES)}; there are {', '.join(NAMES)}")
-    if names:
-        dataset = Augmented(dataset, transforms.Compose([NAMES[name]() for name in names]), config.seed)
+        if name not in FOR.get(form, ()):
+            raise ValueError(f"augment: {name!r} is not for {form.kind}; {', '.join(FOR.get(form, ('nothing',)))} is")
+    if config.mixup and form is TEXT:
+        raise ValueError("mixup: words cannot be mixed")
+
+
+def augmented(dataset: Any, config: Config, classes: int) -> Any:
+    """The data set with what `augment` names drawn anew for each sample of each epoch, then mixed in pairs."""
+    if drawn := [NAMES[name]() for name in names(config.augment)]:
+        dataset = Augmented(dataset, transforms.Compose(drawn), config.seed)
     if config.mixup:
         dataset = Mixup(dataset, config.mixup, classes, config.seed)
     return dataset

@@ -13,7 +13,8 @@ from tinymed.data.registry import SOURCES
 from tinymed.tasks.config import Config
 from tinymed.tasks.dense import dense, logistic
 from tinymed.tasks.forms import TABLE
-from tinymed.tasks.task import Data, Model, Parts, Task, folded
+from tinymed.tasks.parts import Parts, folded
+from tinymed.tasks.task import Data, Model, Task
 
 
 def wisconsin(config: Config, data_home: Path | None) -> Parts:
@@ -32,14 +33,8 @@ def wisconsin(config: Config, data_home: Path | None) -> Parts:
 
 
 MODELS = {
-    "dense": Model(
-        lambda shape, classes, config, prepared: dense(shape, classes, dropout=config.dropout),
-        {"epochs": 60, "weight_decay": 1e-2, "dropout": 0.2},
-    ),
-    "logistic": Model(
-        lambda shape, classes, config, prepared: logistic(shape, classes),
-        {"epochs": 100, "lr": 1e-2, "weight_decay": 1e-2},
-    ),
+    "dense": Model(dense, {"epochs": 60, "weight_decay": 1e-2, "dropout": 0.2}),
+    "logistic": Model(logistic, {"epochs": 100, "lr": 1e-2, "weight_decay": 1e-2}),
 }
 
 BREAST_CYTOLOGY = Task(

@@ -9,8 +9,9 @@ from tinymed.data.prepare import Identity
 from tinymed.nn import Module
 from tinymed.tasks.config import Config
 from tinymed.tasks.forms import PICTURE
+from tinymed.tasks.parts import Parts, official
 from tinymed.tasks.pictures import small_resnet
-from tinymed.tasks.task import Data, Model, Parts, Task, official
+from tinymed.tasks.task import Data, Model, Task
 from tinymed.training import article_cnn
 
 
@@ -31,18 +32,16 @@ def the_articles(shape: tuple[int, ...], classes: int) -> Module:
     if tuple(shape) != (1, 28, 28) or classes != 2:
         raise ValueError(
             f"article-cnn tells two classes of grey pictures (1, 28, 28) apart, got {classes} of {tuple(shape)}; "
-            "small-resnet takes others"
+            "give image_shape 28x28 for pictures of another size, or take small-resnet"
         )
     return article_cnn()
 
 
 # chosen by five folds of the training and validation pictures together; the test part was looked at afterwards
 MODELS = {
-    "article-cnn": Model(
-        lambda shape, classes, config, prepared: the_articles(shape, classes), {"init": "keras", "epochs": 50}
-    ),
+    "article-cnn": Model(the_articles, {"init": "keras", "epochs": 50}),
     "small-resnet": Model(
-        lambda shape, classes, config, prepared: small_resnet(shape, classes, dropout=config.dropout),
+        small_resnet,
         {"epochs": 100, "lr": 3e-3, "schedule": "cosine", "augment": "flip,crop", "dropout": 0.2},
     ),
 }
@@ -53,8 +52,8 @@ BREAST_ULTRASOUND = Task(
     section="6.1, 5",
     question="Is the mass in an ultrasound picture of the breast malignant?",
     data={
-        "breastmnist": Data(breastmnist, PICTURE, lambda config: Identity(), MODELS),
-        "generated": Data(generated, PICTURE, lambda config: Identity(), MODELS),
+        "breastmnist": Data(breastmnist, PICTURE, lambda config: Identity(), MODELS, keys=()),
+        "generated": Data(generated, PICTURE, lambda config: Identity(), MODELS, keys=()),
     },
     positive=("malignant", "m"),
     intended="Teaching how a network reads pictures and how it is judged. Not a clinical device.",

@@ -10,6 +10,13 @@ from collections.abc import Sequence
 from tinymed import nn
 
 
+def outputs(classes: int) -> int:
+    """How many numbers a model puts out: one logit for two classes, a score for each of more; for one, the value."""
+    if classes < 1:
+        raise ValueError(f"a model tells one value, or two classes or more apart, got {classes}")
+    return 1 if classes == 2 else classes
+
+
 def logistic(shape: tuple[int, ...], classes: int) -> nn.Sequential:
     """One linear layer, y = W·x + b; with the loss's σ or softmax, logistic regression (with one class, linear)."""
     return dense(shape, classes, hidden=())
@@ -27,4 +34,4 @@ def dense(
         layers += [nn.Linear(width, units), nn.ReLU()]
         layers += [nn.Dropout(dropout)] if dropout else []
         width = units
-    return nn.Sequential(*layers, nn.Linear(width, 1 if classes == 2 else classes))
+    return nn.Sequential(*layers, nn.Linear(width, outputs(classes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tinymed.data import load_pima, make_diabetes_table
@@ -9,7 +10,8 @@ from tinymed.data.prepare import Chain, Impute, Standardize
 from tinymed.tasks.config import Config
 from tinymed.tasks.dense import dense, logistic
 from tinymed.tasks.forms import TABLE
-from tinymed.tasks.task import Data, Model, Parts, Task, folded
+from tinymed.tasks.parts import Parts, folded
+from tinymed.tasks.task import Data, Model, Task
 
 
 def pima(config: Config, data_home: Path | None) -> Parts:
@@ -24,10 +26,10 @@ def generated(config: Config, data_home: Path | None) -> Parts:
 
 MODELS = {
     "dense": Model(
-        lambda shape, classes, config, prepared: dense(shape, classes, hidden=(16,), dropout=config.dropout),
+        partial(dense, hidden=(16,)),
         {"epochs": 60, "lr": 3e-3, "weight_decay": 0.1, "schedule": "cosine", "dropout": 0.2},
     ),
-    "logistic": Model(lambda shape, classes, config, prepared: logistic(shape, classes), {"epochs": 100, "lr": 1e-2}),
+    "logistic": Model(logistic, {"epochs": 100, "lr": 1e-2}),
 }
 
 DIABETES = Task(

@@ -15,8 +15,9 @@ import numpy as np
 
 from tinymed.evaluation import Twins, clusters, features, map2d, nearest_cases, outliers
 from tinymed.evaluation.mining import Clusters, Nearest
-from tinymed.evaluation.page import number, rendered, write_whole
-from tinymed.tasks.judge import DISCLAIMER, alike, data_name, judge, near_twins
+from tinymed.evaluation.page import write_whole
+from tinymed.tasks.judge import judge, near_twins, twin_rule
+from tinymed.tasks.pages import mining_page
 from tinymed.tasks.run import Run
 from tinymed.tasks.task import Parts, Samples
 
@@ -39,10 +40,10 @@ class Findings:
     new        agreement of these clusters with the labels of the test part alone, which the network was not told
     plain      the same of what goes into the network; None of texts, whose numbers are words
     odd        (N,) local outlier factors of the features, about 1 for usual ones
-    errors     (E,) items of the test part that are said wrongly (or furthest off), the worst first
-    said       (E,) what was said of them: a class, or a value
+    errors     (E,) items of the test part that are predicted wrongly (or furthest off), the worst first
+    predicted  (E,) what was predicted of them: a class, or a value
     nearest    for each of these the nearest training items, by features
-    twins      items that are equal or nearly so, with labels that differ told; of tables, equal rows only
+    twins      items that are equal or nearly so, with labels that differ told; rule: which are
     """
 
     samples: Samples
@@ -55,9 +56,10 @@ class Findings:
     plain: Clusters | None
     odd: np.ndarray
     errors: np.ndarray
-    said: np.ndarray
+    predicted: np.ndarray
     nearest: Nearest
     twins: Twins
+    rule: str
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -84,13 +86,15 @@ class Findings:
 
     def __str__(self) -> str:
         across = sum(row["pairs"] for row in self.twins_by_part() if row["a"] != row["b"])
-        agreement = self.new
-        return (
-            f"{len(self)} cases: {self.twins}, {across} pairs across parts; "
-            f"silhouette {self.clusters.silhouette:.2f}"
-            + ("" if agreement is None else f", adjusted Rand {agreement:.2f} on the test part")
-            + f"; {len(self.errors)} errors"
-        )
+        twins, differ = self.twins, self.twins.conflicting
+        alike = [f"{_many(len(twins), 'pair')} of cases alike ({self.rule})"]
+        if len(twins):
+            alike += [_many(len(twins.groups()), "group"), f"{twins.exact.sum()} equal"]
+            alike += [] if differ is None else [f"{differ.sum()} with labels that differ"]
+            alike += [f"{across} across training, validation and test part"]
+        clusters = f"{len(self.clusters.centres)} clusters: silhouette {self.clusters.silhouette:.2f}"
+        clusters += "" if self.new is None else f", adjusted Rand {self.new:.2f} on the test part"
+        return f"{len(self)} cases\n{'; '.join(alike)}\n{clusters}\n{_many(len(self.errors), 'error')}"
 
 
 def mine(run: Run, parts: Parts, path: str | Path | None = None, command: str = "") -> Findings:
@@ -99,9 +103,8 @@ def mine(run: Run, parts: Parts, path: str | Path | None = None, command: str = 
     Raises ValueError where the data are too few or the network sees them all alike, OSError for a path that cannot
     be written.
     """
-    sides = [(k, s) for k, s in enumerate((parts.train, parts.validation, parts.test)) if s is not None]
-    samples = _together([side for _, side in sides])
-    part = np.concatenate([np.full(len(side), k) for k, side in sides])
+    samples = _together(list(parts.sides.values()))
+    part = np.concatenate([np.full(len(side), PARTS.index(name)) for name, side in parts.sides.items()])
     prepared = np.asarray(run.prepared(samples.x))
     seen = features(run.model, prepared)
     from sklearn.metrics import adjusted_rand_score
@@ -125,13 +128,17 @@ def mine(run: Run, parts: Parts, path: str | Path | None = None, command: str = 
         plain=None if isinstance(samples.x, list) else clusters(prepared, k, labels=labels),
         odd=_odd(seen),
         errors=errors,
-        said=(judged.said if run.classes else judged.predicted)[worst],
+        predicted=judged.predicted[worst],
         nearest=near,
-        twins=near_twins(run.data.form, samples.x, labels=labels),
+        twins=near_twins(run.data.form, samples.x, labels=labels), rule=twin_rule(run.data.form, samples.x),
     )  # fmt: skip
     if path is not None:
-        write_whole(path, _page(run, found, command))
+        write_whole(path, mining_page(run, found, command))
     return found
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _together(sides: Sequence[Samples]) -> Samples:
@@ -148,103 +155,3 @@ def _odd(seen: np.ndarray) -> np.ndarray:
     if len(distinct) < 3:
         return np.ones(len(seen))
     return outliers(distinct, min(NEIGHBOURS, len(distinct) - 1))[place.reshape(-1)]
-
-
-# -------------------------------------------------------------------- the page
-
-
-def _page(run: Run, found: Findings, command: str) -> str:
-    from tinymed.evaluation import drawings
-
-    def case(k: int, note: str = "") -> dict[str, Any]:
-        truth = run.classes[found.samples.y[k]] if run.classes else f"{found.samples.y[k]:.3g}"
-        return {
-            "name": found.name(k), "truth": truth, "note": note,
-            "fragment": run.data.form.shown(found.samples.x[k], run),
-        }  # fmt: skip
-
-    groups, by_part = found.twins.groups(), found.twins_by_part()
-    conflicts = [] if found.twins.conflicting is None else found.twins.groups(conflicting=True)
-    across = sum(row["pairs"] for row in by_part if row["a"] != row["b"])
-    y, classes = (found.samples.y, run.classes) if run.classes else (np.zeros(len(found), int), ("a case",))
-    wrong = np.isin(found.mapped, found.errors) if run.classes else np.zeros(len(found.mapped), bool)
-    said = [run.classes[k] for k in found.said] if run.classes else [f"{value:.3g}" for value in found.said]
-    return rendered(
-        "mining.html",
-        title=f"What do the data hold? {run.config.model} on {data_name(run)}",
-        n=len(found),
-        narrow=not isinstance(found.samples.x, list) and found.samples.x.ndim == 4,
-        tiles=[
-            ("groups of twins", len(groups), "cases that are equal, or nearly so"),
-            ("pairs across parts", across, "one learnt from, one judged by"),
-            ("groups in conflict", len(conflicts) if run.classes else "–", "alike, but labelled differently"),
-            ("adjusted Rand", _or_dash(found.new), "of clusters of features, with the test part's labels"),
-        ],
-        alike=_rule(run, found),
-        parts=[row for row in by_part if row["pairs"]],
-        groups=[_group(found, group, case) for group in _worst_first(found, groups, conflicts)[:SHOWN]],
-        drawing=drawings.feature_map(found.positions, y[found.mapped], classes, wrong),
-        mapped=f"{len(found.mapped)} of {len(found)} cases, by t-SNE of {found.features.shape[1]} features.",
-        grouped=_grouped(run, found),
-        classes=classes,
-        crossed=[
-            np.bincount(y[found.clusters.members == k], minlength=len(classes)).tolist()
-            for k in range(len(found.clusters.centres))
-        ] if run.classes else [],
-        odd=[case(k, f"outlier factor {found.odd[k]:.2f}") for k in np.argsort(-found.odd, kind="stable")[:SHOWN]],
-        errors=[
-            {
-                "title": f"Said to be {told}",
-                "cases": [case(k), *(case(j, f"distance {d:.2f}") for j, d in zip(near, apart))],
-            }
-            for k, told, near, apart in list(zip(found.errors, said, *found.nearest))[: SHOWN // 2]
-        ],
-        command=command,
-        about=f"{run.about['source']}. Licence: {run.about['licence'] or 'none stated'}. {DISCLAIMER}",
-    )  # fmt: skip
-
-
-def _rule(run: Run, found: Findings) -> str:
-    x = found.samples.x
-    if isinstance(x, list):
-        return (
-            "Texts that are equal but for case and white space, or whose words are nearly the same (cosine above 0.9)."
-        )
-    if x.ndim == 2:
-        return "Rows that are equal in every measure."
-    above = alike(run.data.form)
-    return f"Cases that are equal, or correlate by more than {above:g}."
-
-
-def _grouped(run: Run, found: Findings) -> str:
-    said = f"k-means with k = {len(found.clusters.centres)}. Features: silhouette {found.clusters.silhouette:.2f}"
-    if run.classes:
-        said += f", adjusted Rand {found.clusters.agreement:.2f} ({found.new:.2f} on the test part alone)"
-    if found.plain is not None:
-        said += f"; what goes into the network: silhouette {found.plain.silhouette:.2f}"
-        if run.classes:
-            said += f", adjusted Rand {found.plain.agreement:.2f}"
-    return said + "."
-
-
-def _worst_first(found: Findings, groups: list[np.ndarray], conflicts: list[np.ndarray]) -> list[np.ndarray]:
-    """Groups whose labels differ first, then those across parts; among these, equal ones before nearly equal ones."""
-    differ, equal = {int(g[0]) for g in conflicts}, {int(g[0]) for g in found.twins.groups(exact=True)}
-    return sorted(
-        groups,
-        key=lambda g: (int(g[0]) not in differ, len(np.unique(found.part[g])) == 1, int(g[0]) not in equal),
-    )
-
-
-def _group(found: Findings, group: np.ndarray, case: Any) -> dict[str, Any]:
-    conflict = found.twins.conflicting is not None and len(np.unique(found.samples.y[group])) > 1
-    inside = np.isin(found.twins.pairs, group).all(1)
-    alike = found.twins.similarity[inside]
-    title = "equal" if found.twins.exact[inside].all() else f"alike by {number(float(alike.min()))} or more"
-    title += "; labels differ" if conflict else ""
-    more = f"; {len(group) - 4} more" if len(group) > 4 else ""
-    return {"title": (title + more).capitalize(), "conflict": conflict, "cases": [case(k) for k in group[:4]]}
-
-
-def _or_dash(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

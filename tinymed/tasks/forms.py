@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinymed.data.prepare import Preparation
 from tinymed.data.tabular import Layout
 from tinymed.evaluation import fragments
 from tinymed.tasks.config import Config
@@ -21,7 +22,18 @@ TABLES = (".csv", ".parquet", ".pq")
 
 
 class Form(ABC):
-    """What tables, pictures, signals and texts do each in their own way."""
+    """What tables, pictures, signals and texts do each in their own way.
+
+    kind  what they are called
+    keys  of those that tell how data of one's own are read, what is heeded
+    """
+
+    kind: str
+    keys: tuple[str, ...] = ("test", "label", "group", "encoding")
+
+    def prepare(self) -> Preparation | None:
+        """What is fitted to the training part of data of one's own, where that is other than for the task's own."""
+        return None
 
     @abstractmethod
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
@@ -46,6 +58,8 @@ class Form(ABC):
 class Tables(Form):
     """Rows of measures, in a CSV or Parquet file with a column of classes."""
 
+    kind = "rows of measures"
+
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         if like is not None and not like.classes:
             raise ValueError(f"{path}: the run tells a value, and tables of values of your own are not read")
@@ -68,6 +82,9 @@ class Tables(Form):
 class Pictures(Form):
     """Pictures: a folder of them with a subfolder for each class, or a table whose columns are pixels."""
 
+    kind = "pictures"
+    keys = (*Form.keys, "image_shape")
+
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         from tinymed.data import ImageFolder
 
@@ -79,7 +96,9 @@ class Pictures(Form):
                 raise ValueError(f"group: {config.group!r} is no regular expression: {error}") from None
             return ImageFolder(path, size, group=group, classes=None if like is None else like.classes)
         if size is None:
-            raise ValueError(f"{path}: of which size are the pictures in its rows? Give image_shape, such as 28x28")
+            raise ValueError(
+                f"{path}: of which size are the pictures in its rows? Give image_shape, such as 28x28 (--image-shape)"
+            )
         if like is not None and getattr(like, "layout", None) is None:
             raise ValueError(f"{path}: the run has learnt from no table; give a folder of pictures, one for each class")
         return _rows(path, config, like, image_shape=size, normalize=True)
@@ -103,6 +122,8 @@ class Pictures(Form):
 class Volumes(Form):
     """Volumes (D,H,W) or (1,D,H,W), uint8 or floats in 0..1, in .npy files."""
 
+    kind = "volumes"
+
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         raise ValueError(f"{path}: volumes of your own are not read; take nodulemnist3d or generated-nodules")
 
@@ -122,8 +143,41 @@ class Volumes(Form):
         return f"volumes of {'x'.join(map(str, shape[1:]))}"
 
 
+class Scale(Preparation):
+    """y = (x − μ) / σ of signals (N,C,T): one mean and one deviation of all samples of the training part.
+
+    So volts, millivolts and what a converter counts are learnt alike; but a run has learnt one of them. Raises
+    ValueError for a spread of FAR times that of the training part, or as far below it: another unit.
+    """
+
+    FAR = 20
+    kept = ("mean", "std")
+
+    def fit(self, x: Any, y: Any = None, columns: Any = None) -> Scale:
+        x = np.asarray(x)
+        self.width, self.mean, self.std = x.shape[-1], float(x.mean()), float(x.std())
+        if not self.std:
+            raise ValueError(f"all samples of the {len(x)} signals are {self.mean:g}: there is nothing to learn")
+        return self
+
+    def __call__(self, x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        spread = float(np.sqrt(((x - self.mean) ** 2).mean()))
+        if not self.std / self.FAR <= spread <= self.std * self.FAR:
+            raise ValueError(
+                f"samples lie {spread:.3g} about {self.mean:.3g}, those of the training part {self.std:.3g}: "
+                "give signals in the unit that was learnt from"
+            )
+        return ((x - self.mean) / self.std).astype(np.float32)
+
+
 class Signals(Form):
     """Signals of one lead and one length: the rows of a table, or of an array in a .npy file."""
+
+    kind = "signals"
+
+    def prepare(self) -> Preparation:
+        return Scale()
 
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         from tinymed.data import LabelledDataset
@@ -132,7 +186,7 @@ class Signals(Form):
         if like is not None and rows.inputs.shape[1] != _shape(like)[-1]:
             raise ValueError(f"{path} holds signals of {rows.inputs.shape[1]} samples, expected {_shape(like)[-1]}")
         made = LabelledDataset(rows.inputs.array[:, None], rows.labels, rows.classes, rows.source, groups=rows.groups)
-        made.layout = rows.layout  # type: ignore[attr-defined]
+        made.layout, made.names = rows.layout, rows.names  # type: ignore[attr-defined]
         return made
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
@@ -160,11 +214,17 @@ class Signals(Form):
 class Texts(Form):
     """Texts: a column of a table, or a whole .txt file."""
 
+    kind = "texts"
+    keys = (*Form.keys, "text")
+
     def dataset(self, path: str, config: Config, like: Any = None) -> Any:
         from tinymed.data import load_texts
 
         classes = None if like is None else like.classes
-        return load_texts(path, config.text, config.label, config.encoding or None, classes, group=config.group or None)
+        group = config.group or None
+        made = load_texts(path, config.text, config.label, config.encoding or None, classes, group=group)
+        made.names = [f"row {k}" for k in range(1, len(made) + 1)]  # type: ignore[attr-defined]
+        return made
 
     def read(self, path: Path, run: Run) -> tuple[list[str], Any]:
         from tinymed.data import read_texts
@@ -178,19 +238,22 @@ class Texts(Form):
         return fragments.text_fragment(x)
 
     def told(self, shape: tuple[int, ...]) -> str:
-        return f"texts of up to {shape[0]} tokens"
+        return f"texts of up to {shape[0]} tokens" if shape else "texts"
 
 
 def _rows(path: str, config: Config, like: Any, **how: Any) -> Any:
     """A table of one's own, its numbers as they stand unless `how` says otherwise."""
-    from tinymed.data import load_csv
+    from tinymed.data import load_csv, load_rows
 
     if Path(path).suffix.lower() not in TABLES:
         raise ValueError(f"{path}: expected a table, {' or '.join(TABLES)}")
     if like is not None:
-        return load_csv(path, like=_layout(like, config, how.get("missing", "refuse")))
-    how = {"normalize": False, **how}
-    return load_csv(path, label=config.label, encoding=config.encoding or None, group=config.group or None, **how)
+        made = load_csv(path, like=_layout(like, config, how.get("missing", "refuse")))
+    else:
+        about = {"label": config.label, "encoding": config.encoding or None, "group": config.group or None}
+        made = load_csv(path, **{"normalize": False, **about, **how})
+    made.names = load_rows(path, made.layout)[0]  # by the column `id`, or the row's number
+    return made
 
 
 def _shape(like: Any) -> tuple[int, ...]:

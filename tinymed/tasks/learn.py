@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import logging
+import json
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +17,81 @@ import tinymed
 from tinymed import nn
 from tinymed.data import DataLoader, TensorDataset
 from tinymed.data.sampler import balanced_sampler
-from tinymed.data.tables import listed
 from tinymed.evaluation import choose_threshold
+from tinymed.evaluation.page import write_whole
 from tinymed.optim import Adam, AdamW, Optimizer
 from tinymed.optim.lr_scheduler import CosineAnnealingLR
 from tinymed.tasks.augment import augmented
 from tinymed.tasks.config import Config
+from tinymed.tasks.parts import Parts, Samples, number
 from tinymed.tasks.registry import task_called
-from tinymed.tasks.run import Run, build, loss_for
+from tinymed.tasks.run import CHOSEN, Run, as_json, build, loss_for, require_run
 from tinymed.tasks.run import load as load_run
-from tinymed.tasks.task import Parts, Samples, Task, number
-from tinymed.training import History, fit
+from tinymed.tasks.start import begin_from, freeze_named, refuse_known
+from tinymed.tasks.task import Task
+from tinymed.training import History, evaluate, fit
 from tinymed.training.models import keras_weights_
-from tinymed.training.transfer import freeze, layerwise_groups, transfer
+from tinymed.training.transfer import layerwise_groups
 
-LOG = logging.getLogger(__name__)
 FOR_CLASSES = ("positive", "class_weight", "sampling", "mixup")
+
+
+def settled(given: Mapping[str, Any], task: Task | None = None) -> Config:
+    """The whole Config of what was given: the recipe of its task and model, and over it what was given."""
+    given = dict(given)
+    name = given.pop("task", "")
+    config = (task or task_called(name)).settle(given)
+    if config.start:
+        require_run(config.start)
+    return config
 
 
 def train(
     given: Mapping[str, Any] | Config,
     data_home: str | Path | None = None,
     *,
+    task: Task | None = None,
     parts: Parts | None = None,
     checkpoint: str | Path | None = None,
     verbose: Any = "auto",
 ) -> tuple[Run, Parts]:
     """Train what is asked for: the run, not yet judged, and the parts of its data.
 
-    given       keys of a Config; those that are not given are the recipe's of task and model
+    given       keys of a Config, those that are not given are the recipe's of task and model; or a settled Config
+    task        where it is none of TASKS
     parts       the data, where they have been read already
-    checkpoint  see `fit`: the same call goes on where it was interrupted
+    checkpoint  see `fit`: the same call goes on where it was interrupted; what was chosen first stands beside it
 
     Raises ValueError for keys and data that cannot be meant, DataNotFoundError for data that are not here.
     """
-    config = given if isinstance(given, Config) else settled(given)
-    task = task_called(config.task)
-    data = task.of(config)
-    parts = task.parts(config, None if data_home is None else Path(data_home)) if parts is None else parts
-    chosen = data.choose(config, parts.train) if data.choose else config
-    positive = _positive(task, config, parts.classes)
-    began = time.perf_counter()
+    if isinstance(given, Config) and not given.model:
+        raise ValueError("this Config names no model: give `tasks.settled(...)`, or the keys themselves, {...}")
+    config = settled(vars(given) if isinstance(given, Config) else given, task)
+    asks = task or task_called(config.task)
+    parts = asks.parts(config, None if data_home is None else Path(data_home)) if parts is None else parts
+    positive = _positive(asks, config, parts.classes)
+    if config.start:
+        refuse_known(load_run(config.start), parts, config.start)
+    digests = {name: side.digest() for name, side in parts.sides.items()}
+    beside = None if checkpoint is None else Path(checkpoint).with_name(CHOSEN)
+    choice, worth, seconds = chosen(config, parts, asks, beside)
+    clock = Clock(seconds)
     prepared, model, history = learnt(
-        chosen, parts.train, parts.validation, parts.classes, parts.columns, checkpoint=checkpoint, verbose=verbose
-    )
+        choice, parts.train, parts.validation, parts.classes, parts.columns,
+        task=asks, callbacks=[clock], checkpoint=checkpoint, verbose=verbose,
+    )  # fmt: skip
     shape = prepared(parts.train.take(np.arange(1)).x).shape[1:]
     run = Run(
-        config, chosen, shape, parts.classes, parts.columns, parts.layout, prepared, model, positive,
+        config, choice, shape, parts.classes, parts.columns, parts.layout, prepared, model, positive,
         counts={"train": len(parts.train), "validation": len(parts.validation or ()), "test": len(parts.test)},
         about={
             "source": parts.source, "licence": parts.licence, "citation": parts.citation, "unit": parts.unit,
             "tinymed": tinymed.__version__, "numpy": np.__version__, "python": platform.python_version(),
-            "date": datetime.date.today().isoformat(), "seconds": round(time.perf_counter() - began, 1),
-            "note": history.note,
+            "date": datetime.date.today().isoformat(), "seconds": round(clock.seconds, 1), "note": history.note,
         },
         typical=_typical(parts.train.x),
         history={"epoch": list(map(float, history.epochs)), **history.history},
+        digests=digests, learnt=" ".join(parts.train.digests()), worth=worth, asks=task,
     )  # fmt: skip
     run.threshold = _threshold(run, parts)
     return run, parts
@@ -83,16 +103,20 @@ def learnt(
     watched: Samples | None,
     classes: tuple[str, ...],
     columns: tuple[str, ...] = (),
+    *,
+    task: Task | None = None,
     **how: Any,
 ) -> tuple[Any, nn.Module, History]:
     """What was fitted to the training part, the model trained on it, and its history; `how` goes to `fit`."""
-    prepared = task_called(config.task).of(config).prepare(config).fit(train.x, train.y, columns or None)
+    prepared = (task or task_called(config.task)).of(config).prepare(config).fit(train.x, train.y, columns or None)
     dataset = _tensors(prepared, train)
     tinymed.manual_seed(config.seed)
-    model = build(config, dataset.tensors[0].shape[1:], classes, prepared)
+    model = build(config, dataset.tensors[0].shape[1:], classes, prepared, task)
     if config.init == "keras":
         model.apply(keras_weights_)
-    _begin_elsewhere(model, config, classes)
+    if config.start:
+        begin_from(load_run(config.start), model, prepared, classes, config.start)
+    freeze_named(model, config.freeze)
     optimizer = _optimizer(model, config)
     history = fit(
         model,
@@ -102,7 +126,7 @@ def learnt(
         epochs=config.epochs,
         batch_size=config.batch_size,
         validation=None if watched is None else _tensors(prepared, watched),
-        class_weight=config.class_weight or None,
+        class_weight="balanced" if config.class_weight == "balanced" else None,
         clip_grad_norm=config.clip or None,
         scheduler=CosineAnnealingLR(optimizer, config.epochs) if config.schedule == "cosine" else None,
         early_stopping=config.patience or None,
@@ -113,10 +137,56 @@ def learnt(
     return prepared, model, history
 
 
-def settled(given: Mapping[str, Any]) -> Config:
-    """The whole Config of what was given: the recipe of its task and model, and over it what was given."""
-    given = dict(given)
-    return task_called(given.pop("task", "")).settle(given)
+class Clock:
+    """A callback: the seconds of all epochs; of those before an interruption too, as they are in the checkpoint."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.since = seconds, time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        self.seconds, self.since = self.seconds + now - self.since, now
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "since": 0.0}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.seconds, self.since = state_dict["seconds"], time.perf_counter()
+
+
+# -------------------------------------------------------------------- what is chosen first
+
+
+def chosen(
+    config: Config, parts: Parts, task: Task | None = None, beside: Path | None = None
+) -> tuple[Config, list[dict[str, float]], float]:
+    """The config with what it leaves open chosen inside the training part, what was tried for that, and the seconds.
+
+    beside  where that is kept, so that a run which goes on need not choose again
+    """
+    choose = (task or task_called(config.task)).of(config).choose
+    if choose is None:
+        return config, [], 0.0
+    asked = {"config": asdict(config), "training": parts.train.digest()}
+    kept = json.loads(beside.read_text(encoding="utf-8")) if beside and beside.exists() else {}
+    if kept.get("asked") != asked:
+        began = time.perf_counter()
+
+        def loss(tried: Config, inside: Samples, outside: Samples) -> float:
+            prepared, model, _ = learnt(tried, inside, None, parts.classes, parts.columns, task=task, verbose=False)
+            held = _tensors(prepared, outside)
+            return evaluate(model, held, loss=loss_for(parts.classes), metrics=())["loss"]
+
+        kept = {"asked": asked, "worth": choose(config, parts.train, loss)}
+        kept["seconds"] = time.perf_counter() - began
+        if beside:
+            write_whole(beside, as_json(kept))
+    worth = kept["worth"]
+    best: dict[str, Any] = min(worth, key=lambda row: row["loss"], default={})
+    return replace(config, **{k: v for k, v in best.items() if k != "loss"}), worth, kept["seconds"]
+
+
+# -------------------------------------------------------------------- parts of learning
 
 
 def _tensors(prepared: Any, side: Samples) -> TensorDataset:
@@ -127,43 +197,9 @@ def _tensors(prepared: Any, side: Samples) -> TensorDataset:
 def _drawn(dataset: TensorDataset, y: np.ndarray, classes: tuple[str, ...], config: Config) -> Any:
     """The training part as it is learnt from: changed, mixed and drawn as the config says."""
     changed = augmented(dataset, config, len(classes))
-    if not config.sampling:
+    if config.sampling == "none":
         return changed
     return DataLoader(changed, config.batch_size, sampler=balanced_sampler(y))
-
-
-def _begin_elsewhere(model: nn.Module, config: Config, classes: tuple[str, ...]) -> None:
-    """Take over weights of another run, and freeze what is not to learn."""
-    if config.start:
-        start = load_run(config.start)
-        state = start.model.state_dict()
-        if start.classes != classes:  # a head that tells other classes is no start
-            head = _head(start.model)
-            state = {name: t for name, t in state.items() if not name.startswith(f"{head}.")}
-        left = transfer(model, state)
-        own = model.state_dict()
-        fresh = [*left.missing_keys, *left.mismatched_keys]
-        LOG.info(
-            "%s: %d of %d arrays of weights taken over%s", config.start, len(own) - len(fresh), len(own),
-            f"; as they were drawn: {listed(fresh)}" if fresh else "",
-        )  # fmt: skip
-    layers = [name for name, _ in model.named_children()]
-    if config.freeze == "features":
-        frozen = [name for name in layers if name != _head(model)]
-    else:
-        frozen = [name.strip() for name in config.freeze.split(",") if name.strip()]
-    if not frozen:
-        return
-    try:
-        freeze(model, *frozen)
-    except ValueError as error:
-        raise ValueError(f"freeze: {error}; its layers are {', '.join(layers)}, and those within") from None
-
-
-def _head(model: nn.Module) -> str:
-    """The name of the layer that tells: `head`, or the last one that has weights."""
-    learning = [name for name, layer in model.named_children() if any(True for _ in layer.parameters())]
-    return "head" if "head" in learning else learning[-1]
 
 
 def _optimizer(model: nn.Module, config: Config) -> Optimizer:
@@ -186,15 +222,9 @@ def _typical(x: Any) -> list[list[float]] | None:
 
 def _positive(task: Task, config: Config, classes: tuple[str, ...]) -> int:
     """The number of the class to be found. Refuses, before anything is learnt, what would fit no such classes."""
-    if not classes and (told := [key for key in FOR_CLASSES if getattr(config, key)]):
+    if not classes and (told := [key for key in FOR_CLASSES if getattr(config, key) != getattr(Config, key)]):
         raise ValueError(f"{', '.join(told)}: only where classes are told; here it is a value")
-    if len(classes) == 2:
-        threshold = number(config.threshold)
-        if threshold is None:
-            choose_threshold([0.2, 0.8], [0, 1], rule=config.threshold)  # refuses an unknown rule
-        elif not 0 <= threshold <= 1:
-            raise ValueError(f"threshold must lie in 0…1, or be the name of a rule, got {config.threshold}")
-    elif config.threshold != Config.threshold:
+    if len(classes) != 2 and config.threshold != Config.threshold:
         raise ValueError(f"threshold: only where there are two classes; here {len(classes) or 'it is a value'}")
     return task.looked_for(classes, config.positive) if classes else 0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,10 @@ import numpy as np
 from tinymed.data import load_golub, make_drug_response, make_expression, make_subtypes, stratified_folds
 from tinymed.data.prepare import Chain, LogClip, SelectColumns, Standardize
 from tinymed.tasks.config import Config
-from tinymed.tasks.dense import dense
+from tinymed.tasks.dense import dense, logistic
 from tinymed.tasks.forms import TABLE
-from tinymed.tasks.task import Data, Model, Parts, Samples, Task, folded, official
+from tinymed.tasks.parts import Parts, Samples, folded, official
+from tinymed.tasks.task import SPLIT, WATCHED, Data, Model, Task
 
 GENES = (10, 50, 200, 1000)  # how many may be chosen
 DECAYS = (0.01, 0.1, 1.0)
@@ -44,51 +48,36 @@ def select(config: Config) -> Chain:
     return Chain(LogClip(), SelectColumns(config.genes), Standardize())
 
 
-def nested(config: Config, train: Samples) -> Config:
-    """How many genes and how much decay: those of the least loss over folds inside the training part.
+def scaled(config: Config) -> Chain:
+    """Logarithms of all genes, with mean 0 and deviation 1."""
+    return Chain(LogClip(), Standardize())
+
+
+def nested(config: Config, train: Samples, loss: Callable) -> list[dict[str, float]]:
+    """How many genes and how much decay, where they are not given: the mean loss of each over inner folds.
 
     The genes are chosen anew in each inner fold; chosen once from all, they would have seen what they are judged by
-    (Ambroise and McLachlan 2002). Nothing is done where `genes` says how many.
+    (Ambroise and McLachlan 2002).
     """
-    if config.genes:
-        return config
-    from tinymed.tasks.learn import learnt, loss_for
-    from tinymed.training import evaluate
-
-    classes = tuple(map(str, np.unique(train.y)))
+    width = train.x.shape[1]
+    genes = [config.genes] if config.genes else [k for k in GENES if k <= width] or [width]
+    decays = [config.weight_decay] if config.weight_decay else DECAYS
+    if config.genes and config.weight_decay:
+        return []
     folds = stratified_folds(train.y, INNER, config.seed, train.groups)
-    worth = {}
-    for genes in [k for k in GENES if k <= train.x.shape[1]] or [train.x.shape[1]]:
-        for decay in DECAYS:
-            tried = replace(config, genes=genes, weight_decay=decay, patience=0, keep="last")
-            losses = []
-            for inside, outside in folds:
-                prepared, model, _ = learnt(tried, train.take(inside), None, classes, verbose=False)
-                held = train.take(outside)
-                found = evaluate(model, (prepared(held.x), held.y), loss=loss_for(classes), metrics=())
-                losses.append(found["loss"])
-            worth[tried] = np.mean(losses)
-    best = min(worth, key=lambda tried: worth[tried])
-    return replace(config, genes=best.genes, weight_decay=best.weight_decay)
+    worth = []
+    for k, decay in itertools.product(genes, decays):
+        tried = replace(config, genes=k, weight_decay=decay, patience=0, keep="last", start="", freeze="")
+        losses = [loss(tried, train.take(inside), train.take(outside)) for inside, outside in folds]
+        worth.append({"genes": k, "weight_decay": decay, "loss": float(np.mean(losses))})
+    return worth
 
 
-def strongly_held(hidden: tuple[int, ...]) -> dict[str, Model]:
-    """A dense network for far more genes than patients: few units, much dropout and decay."""
-    recipe = {"epochs": 100, "batch_size": 16, "dropout": 0.5, "weight_decay": 0.1}
-    return {
-        "dense": Model(lambda shape, k, config, prepared: dense(shape, k, hidden, config.dropout), recipe),
-    }
-
-
+# for far more genes than patients: few units, much dropout; genes and decay are chosen
+STRONGLY_HELD = {"dense": Model(partial(dense, hidden=(16,)), {"epochs": 100, "batch_size": 16, "dropout": 0.5})}
 RESPONSE = {
-    "dense": Model(
-        lambda shape, k, config, prepared: dense(shape, k, (32, 16), config.dropout),
-        {"epochs": 40, "schedule": "cosine", "dropout": 0.5, "weight_decay": 1.0},
-    ),
-    "linear": Model(
-        lambda shape, k, config, prepared: dense(shape, k, ()),
-        {"epochs": 40, "schedule": "cosine", "weight_decay": 1.0},
-    ),
+    "dense": Model(dense, {"epochs": 40, "schedule": "cosine", "dropout": 0.5, "weight_decay": 1.0}),
+    "linear": Model(logistic, {"epochs": 40, "schedule": "cosine", "weight_decay": 1.0}),
 }
 
 LEUKEMIA = Task(
@@ -96,12 +85,10 @@ LEUKEMIA = Task(
     section="6.5",
     question="Which leukemia is it, by the activity of genes? How much of a drug would act?",
     data={
-        "golub": Data(golub, TABLE, select, strongly_held((16,)), nested),
-        "generated": Data(generated, TABLE, select, strongly_held((16,)), nested),
-        "generated-subtypes": Data(generated_subtypes, TABLE, select, strongly_held((16,)), nested),
-        "generated-drug-response": Data(
-            generated_response, TABLE, lambda config: Chain(LogClip(), Standardize()), RESPONSE
-        ),
+        "golub": Data(golub, TABLE, select, STRONGLY_HELD, (*WATCHED, "genes"), nested),
+        "generated": Data(generated, TABLE, select, STRONGLY_HELD, (*SPLIT, "genes"), nested),
+        "generated-subtypes": Data(generated_subtypes, TABLE, select, STRONGLY_HELD, (*SPLIT, "genes"), nested),
+        "generated-drug-response": Data(generated_response, TABLE, scaled, RESPONSE),
     },
     positive=("aml",),
     intended="Teaching how few patients and many genes mislead, and nested selection. Not a clinical device.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinymed import nn
+from tinymed.tasks.dense import outputs
 
 
 class Residual(nn.Module):
@@ -41,9 +42,9 @@ def small_resnet(shape: tuple[int, ...], classes: int, width: int = 16, dropout:
 
     Three blocks of width, 2·width and 4·width channels, the last two of stride 2; then the mean over each channel,
     so that any size from 4x4 on will do, dropout, and one linear layer. Weights start as He et al. 2015 say.
-    Raises ValueError for another shape than (C,H,W), a smaller picture or fewer than two classes.
+    Raises ValueError for another shape than (C,H,W) and a smaller picture.
     """
-    channels, *_ = _checked("small_resnet", "a picture (C,H,W)", shape, 3, 4, classes)
+    channels, *_ = _checked("small_resnet", "a picture (C,H,W)", shape, 3, 4)
     model = nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=False),  # (N,1,28,28) → (N,16,28,28)
         Residual(width, width),
@@ -64,10 +65,10 @@ def cnn3d(shape: tuple[int, ...], classes: int, width: int = 8, dropout: float =
     """Convolution over depth too, for volumes such as CT: (N,C,D,H,W) → (N,1) or (N,classes).
 
     Three times conv 3x3x3, BN, ReLU; width, 2·width and 4·width channels; the first two halve every side. 17,641
-    parameters for (1,28,28,28) and 2. Raises ValueError for another shape than (C,D,H,W), a smaller volume than
-    4x4x4 or fewer than two classes.
+    parameters for (1,28,28,28) and 2. Raises ValueError for another shape than (C,D,H,W), and sides
+    below 4.
     """
-    channels, *_ = _checked("cnn3d", "a volume (C,D,H,W)", shape, 4, 4, classes)
+    channels, *_ = _checked("cnn3d", "a volume (C,D,H,W)", shape, 4, 4)
     model = nn.Sequential(
         *(nn.Conv3d(channels, width, 3, padding=1, bias=False), nn.BatchNorm3d(width), nn.ReLU()),
         nn.MaxPool3d(2),  # (N,1,28,28,28) → (N,8,14,14,14)
@@ -89,18 +90,11 @@ def he_weights_(module: Any) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def outputs(classes: int) -> int:
-    """How many numbers a network puts out: one logit for two classes, else a score for each."""
-    return 1 if classes == 2 else classes
-
-
-def _checked(name: str, wanted: str, shape: tuple[int, ...], axes: int, least: int, classes: int) -> tuple[int, ...]:
+def _checked(name: str, wanted: str, shape: tuple[int, ...], axes: int, least: int) -> tuple[int, ...]:
     shape = tuple(shape)
     if len(shape) == axes and shape[0] >= least and shape[-1] < least:
         layout = wanted[wanted.index("(") + 1 : -1]
         raise ValueError(f"{name}: got {shape}: the last axis looks like channels; tinymed is {layout}")
     if len(shape) != axes or shape[0] < 1 or min(shape[1:]) < least:
         raise ValueError(f"{name} takes the shape of {wanted} with sides of {least} or more, got {shape}")
-    if classes < 2:
-        raise ValueError(f"{name} tells classes apart, and needs 2 or more, got {classes}")
     return shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from tinymed.data.prepare import Identity
 from tinymed.tasks.breast_ultrasound import MODELS as NETWORKS
 from tinymed.tasks.config import Config
 from tinymed.tasks.forms import PICTURE, VOLUME
+from tinymed.tasks.parts import Parts, official
 from tinymed.tasks.pictures import cnn3d
-from tinymed.tasks.task import Data, Model, Parts, Task, official
+from tinymed.tasks.task import Data, Model, Task
 
 
 def pneumoniamnist(config: Config, data_home: Path | None) -> Parts:
@@ -42,23 +44,29 @@ RECIPES: dict[str, dict[str, Any]] = {
     "article-cnn": {"epochs": 10},
     "small-resnet": {"epochs": 20, "lr": 1e-3, "augment": "crop"},  # a heart lies on the left: no flip
 }
-PICTURES = {name: Model(NETWORKS[name].build, {**NETWORKS[name].recipe, **recipe}) for name, recipe in RECIPES.items()}
+PICTURES = {
+    name: replace(NETWORKS[name], recipe={**NETWORKS[name].recipe, **recipe}) for name, recipe in RECIPES.items()
+}
 VOLUMES = {
     "cnn3d": Model(
-        lambda shape, classes, config, prepared: cnn3d(shape, classes, dropout=config.dropout),
+        cnn3d,
         {"epochs": 30, "schedule": "cosine", "weight_decay": 1e-2, "dropout": 0.2},
     )
 }
 
+NODULES = (
+    "Adults' CT of LIDC-IDRI: small cubes about nodules that radiologists had marked. Malignant is what they thought "
+    "likely, mostly without a biopsy. Whether nodules of one patient stand on both sides of the split is not known."
+)
 PNEUMONIA = Task(
     name="pneumonia",
     section="6.3",
     question="Does a chest X-ray show pneumonia? Is a nodule in a CT of the lung malignant?",
     data={
-        "pneumoniamnist": Data(pneumoniamnist, PICTURE, lambda config: Identity(), PICTURES),
-        "nodulemnist3d": Data(nodulemnist3d, VOLUME, lambda config: Identity(), VOLUMES),
-        "generated": Data(generated, PICTURE, lambda config: Identity(), PICTURES),
-        "generated-nodules": Data(generated_nodules, VOLUME, lambda config: Identity(), VOLUMES),
+        "pneumoniamnist": Data(pneumoniamnist, PICTURE, lambda config: Identity(), PICTURES, keys=()),
+        "nodulemnist3d": Data(nodulemnist3d, VOLUME, lambda config: Identity(), VOLUMES, keys=(), limits=NODULES),
+        "generated": Data(generated, PICTURE, lambda config: Identity(), PICTURES, keys=()),
+        "generated-nodules": Data(generated_nodules, VOLUME, lambda config: Identity(), VOLUMES, keys=()),
     },
     positive=("pneumonia", "malignant"),
     intended="Teaching convolution in two and three dimensions, and what a shift between validation and test does. "

@@ -8,14 +8,10 @@ classes, a score for each of more, one number for one (regression). All is PyTor
 from __future__ import annotations
 
 from tinymed import Tensor, nn
+from tinymed.tasks.dense import outputs
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 FAR_BELOW = -1e9  # a score whose softmax is 0; −inf would make NaN of a text that is padding alone
-
-
-def outputs(classes: int) -> int:
-    """How many numbers a model puts out for so many classes."""
-    return 1 if classes == 2 else classes
 
 
 # -------------------------------------------------------------------- signals
@@ -44,11 +40,15 @@ def cnn1d(shape: tuple[int, ...], classes: int) -> nn.Sequential:
     )
 
 
-class LastState(nn.Module):
-    """y = W·h_T + b (article 4.2.2, without its σ, which is the loss's): the last state tells of all that went before.
+def last_state(recurrent: nn.Module, x: Tensor) -> Tensor:
+    """h_T of x (N,T,I), (N,H): it tells of all that went before. Of two directions each gives its last: [h_T, h′_1]."""
+    _, state = recurrent(x)
+    h = state[0] if isinstance(state, tuple) else state  # an LSTM has (h, c)
+    return h.transpose(0, 1).flatten(1)  # (D,N,H) → (N,D·H)
 
-    x (N,T,I) → y (N,outputs). Of two directions each gives its last state: [h_T, h′_1].
-    """
+
+class SignalReader(nn.Module):
+    """y = W·h_T + b of a signal (N,C,T), read as (N,T,C)        (article 4.2.2, without its σ, which is the loss's)"""
 
     def __init__(self, cell: str, inputs: int, hidden: int, outputs: int, bidirectional: bool = False) -> None:
         super().__init__()
@@ -56,16 +56,7 @@ class LastState(nn.Module):
         self.head = nn.Linear(hidden * (1 + bidirectional), outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        _, state = self.recurrent(x)
-        h = state[0] if isinstance(state, tuple) else state  # an LSTM has (h, c)
-        return self.head(h.transpose(0, 1).flatten(1))  # (D,N,H) → (N,D·H)
-
-
-class SignalReader(LastState):
-    """LastState of a signal (N,C,T), read as (N,T,C): at each time its C leads."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2))
+        return self.head(last_state(self.recurrent, x.transpose(1, 2)))
 
 
 def rnn(shape: tuple[int, ...], classes: int, hidden: int = 64) -> SignalReader:
@@ -124,8 +115,11 @@ class AttentionPooling(MeanEmbedding):
     """
 
     def __init__(self, vocabulary: int, dim: int, outputs: int, dropout: float) -> None:
-        super().__init__(vocabulary, dim, outputs, dropout)
+        nn.Module.__init__(self)  # layers in the order in which they are run, which layer_decay goes by
+        self.embedding = nn.Embedding(vocabulary, dim, padding_idx=0)
         self.query = nn.Linear(dim, 1, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(dim, outputs)
 
     def weights(self, x: Tensor) -> Tensor:
         """The attention a of each word, (N,T): rows sum to 1, padding has 0."""
@@ -133,16 +127,18 @@ class AttentionPooling(MeanEmbedding):
         return nn.functional.softmax(scores.masked_fill(x == 0, FAR_BELOW), dim=1)
 
 
-class TextReader(LastState):
-    """LastState of the words' embeddings, e(x_t). Pad texts on the left: what is read last is remembered best."""
+class TextReader(nn.Module):
+    """y = W·h_T + b of the words' embeddings e(x_t). Pad on the left: what is read last is remembered best."""
 
     def __init__(self, cell: str, vocabulary: int, dim: int, hidden: int, outputs: int, dropout: float) -> None:
-        super().__init__(cell, dim, hidden, outputs)
+        super().__init__()
         self.embedding = nn.Embedding(vocabulary, dim, padding_idx=0)
         self.dropout = nn.Dropout(dropout)
+        self.recurrent = CELLS[cell](dim, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.dropout(self.embedding(x)))
+        return self.head(last_state(self.recurrent, self.dropout(self.embedding(x))))
 
 
 def mean_embedding(

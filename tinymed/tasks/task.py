@@ -4,99 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tinymed.data.folds import apart, stratified_folds, stratified_split
 from tinymed.nn.errors import nearest
+from tinymed.tasks import parts as splitting
+from tinymed.tasks.augment import check_augment
 from tinymed.tasks.config import Config
+from tinymed.tasks.parts import FOLDS, Parts, Samples, folded, number, official
 
 if TYPE_CHECKING:
     from tinymed.nn import Module
     from tinymed.tasks.forms import Form
 
+__all__ = ["FOLDS", "Data", "Model", "Parts", "Samples", "Task", "folded", "number", "official"]
 OWN = ("test", "label", "text", "group", "encoding", "image_shape")  # keys that tell how data of one's own are read
-FOLDS = 5  # where there is no official split, a fifth is judged by
-WATCHED = 0.15  # share of the training part that is kept to choose by, if no other is asked for
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """What was read, with nothing fitted to it yet.
-
-    x       (N,...) array, where NaN is missing, or N texts
-    y       (N,) int64 classes, or float32 values
-    names   what each is called, as in "record 100, beat 3"
-    groups  (N,) whose each is, or None
-    """
-
-    x: Any
-    y: np.ndarray
-    names: Sequence[str] = ()
-    groups: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: np.ndarray) -> Samples:
-        """Those of these numbers, in that order."""
-        x = self.x[rows] if isinstance(self.x, np.ndarray) else [self.x[k] for k in rows]
-        names = [self.names[k] for k in rows] if self.names else ()
-        return Samples(x, self.y[rows], names, None if self.groups is None else self.groups[rows])
-
-    @classmethod
-    def of(cls, dataset: Any) -> Samples:
-        """Of a labelled data set."""
-        x = getattr(dataset, "texts", None)
-        x = dataset.inputs.array if x is None else list(x)
-        return cls(x, np.asarray(dataset.labels), getattr(dataset, "names", None) or (), dataset.groups)
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What is learnt from, what is watched meanwhile (or None), and what is judged by; and whose it is.
-
-    classes  their names; none where a value is told
-    layout   how a table was read, for later files of the same kind
-    unit     of the value that is told, where it is one
-    judged   the file or folder of the test part, where it is one's own
-    """
-
-    train: Samples
-    validation: Samples | None
-    test: Samples
-    classes: tuple[str, ...]
-    source: str
-    licence: str = ""
-    citation: str = ""
-    columns: tuple[str, ...] = ()
-    layout: Any = None
-    unit: str = ""
-    judged: str = ""
+WATCHED, SPLIT = ("validation",), ("validation", "fold")  # keys that split data: with an official test part, without
+SOMETIMES = (*SPLIT, "genes", "tokens", "length", "dropout")  # keys that some data or models use, and others do not
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network and how it is trained: build(shape, classes, config, prepared), and the keys of a Config."""
+    """A network and how it is trained.
 
-    build: Callable[[tuple[int, ...], int, Config, Any], Module]
+    build   (shape, classes, **more) → Module; more is what it takes by the name of a key of Config, such as dropout,
+            and `vocabulary`, how many words there are
+    recipe  keys of a Config
+    """
+
+    build: Callable[..., Module]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> set[str]:
+        """What its builder takes, by name."""
+        return set(signature(self.build).parameters)
+
+    def made(self, shape: tuple[int, ...], classes: int, config: Config, prepared: Any) -> Module:
+        """The network, its weights drawn anew."""
+        known = {**vars(config), "vocabulary": len(getattr(prepared, "vocabulary", ()))}
+        return self.build(shape, classes, **{name: known[name] for name in self.keys & set(known)})
 
 
 @dataclass(frozen=True)
 class Data:
     """A data set of a task: how it is read, of which form, what is fitted to its training part, and its models.
 
-    choose  settles keys of the config by folds inside the training part
+    keys    of those that only some data use, what its reading and its preparation heed
+    choose  (config, training part, loss) → what was tried, a row each of keys and their `loss`, the mean over folds
+            inside the training part; loss(config, inside, outside) trains and judges. The least is taken
+    limits  what to beware of in them; "" where the task's say it
     """
 
     load: Callable[[Config, Path | None], Parts]
     form: Form
     prepare: Callable[[Config], Any]
     models: Mapping[str, Model]
-    choose: Callable[[Config, Samples], Config] | None = None
+    keys: tuple[str, ...] = SPLIT
+    choose: Callable[[Config, Samples, Callable], list[dict[str, float]]] | None = None
+    limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,51 +86,66 @@ class Task:
     mined: bool = False
 
     def settle(self, given: Mapping[str, Any]) -> Config:
-        """The whole Config: the model's recipe, and over it what was given. Raises ValueError for unknown names."""
+        """The whole Config: the model's recipe, and over it what was given; paths from the root on.
+
+        A fold of data whose split is official is 0, there being one. Raises ValueError for unknown names, for keys
+        that nothing here would use, and for what could not be trained whatever the data hold.
+        """
         config = Config.of({"task": self.name, **given})
-        if config.data in ("", *self.data):
-            if told := [key for key in OWN if getattr(config, key) != getattr(Config, key)]:
-                where = config.data or next(iter(self.data))
-                raise ValueError(
-                    f"{', '.join(told)}: only for data of your own; how {where} is read and split is fixed"
-                )
-        elif not Path(config.data).exists():
+        mine, where = self.is_own(config), self.data_name(config)
+        if not mine and (told := [key for key in OWN if getattr(config, key) != getattr(Config, key)]):
+            raise ValueError(f"{', '.join(told)}: only for data of your own; how {where} is read and split is fixed")
+        if mine and not Path(config.data).exists():
             raise ValueError(
                 f"{self.name}: there is no data set, file or folder {config.data!r}{nearest(config.data, self.data)}; "
                 f"its data sets are {', '.join(self.data)}"
             )
+        splitting.require(config.test, "to judge by")
         data = self.of(config)
         name = config.model or next(iter(data.models))
         if name not in data.models:
-            where = config.data or next(iter(self.data))
             raise ValueError(
                 f"{self.name}: {where} has no model {name!r}{nearest(name, data.models)}; "
                 f"it has {', '.join(data.models)}"
             )
-        return Config.of({"task": self.name, **data.models[name].recipe, **given, "model": name})
+        model = data.models[name]
+        recipe = {**model.recipe, **given}
+        paths = {key: recipe[key] for key in (("data", "test", "start") if mine else ("start",)) if recipe.get(key)}
+        recipe |= {key: str(Path(path).absolute()) for key, path in paths.items()}
+        settled = Config.of({"task": self.name, **recipe, "model": name})
+        used = {*data.keys, *model.keys}
+        if "fold" not in used:
+            settled = replace(settled, fold=0)
+        idle = [key for key in SOMETIMES if key not in used]
+        idle += [key for key in OWN if mine and key not in data.form.keys]
+        if told := [key for key in idle if getattr(settled, key) != getattr(Config, key)]:
+            raise ValueError(f"{', '.join(told)}: nothing that {name} on {where} would use; leave it out")
+        if settled.class_weight == settled.sampling == "balanced":
+            raise ValueError("class_weight and sampling both count rare classes more, together twice; give one of them")
+        check_augment(settled, data.form)
+        _check_threshold(settled.threshold)
+        return settled
 
-    def of(self, config: Config) -> Data:
-        """The data that the config names; of one's own, the form, preparation and models of the task's first."""
+    def of(self, config: Config, judged: bool = True) -> Data:
+        """The data that the config names; of one's own, the form and models of the task's first. `judged` as below."""
         first = next(iter(self.data.values()))
-        if not config.data:
-            return first
-        if config.data in self.data:
-            return self.data[config.data]
-        return replace(first, load=lambda config, home: _own(config, first.form))
+        if not self.is_own(config):
+            return self.data.get(config.data, first)
+        keys = {*first.keys, *SPLIT} - ({"fold"} if config.test else set())
+        return replace(
+            first,
+            load=lambda config, home: splitting.own(config, first.form, judged),
+            prepare=lambda config: first.form.prepare() or first.prepare(config),
+            keys=tuple(keys),
+            limits="",
+        )
 
-    def parts(self, config: Config, data_home: Path | None = None) -> Parts:
-        """The data, split; with part of the training labels, if `fraction` says so. Patients never on both sides."""
-        parts = self.of(config).load(config, data_home)
-        if config.fraction < 1:
-            shares = [config.fraction, 1 - config.fraction]
-            try:
-                few, _ = stratified_split(parts.train.y, shares, config.seed, parts.train.groups)
-            except ValueError as error:
-                raise ValueError(f"fraction: {config.fraction} of {len(parts.train)} is too few: {error}") from None
-            parts = replace(parts, train=parts.train.take(few))
-        sides = {"training": parts.train, "validation": parts.validation, "test": parts.test}
-        apart({name: side.groups for name, side in sides.items() if side is not None and side.groups is not None})
-        return parts
+    def parts(self, config: Config, data_home: Path | None = None, judged: bool = True) -> Parts:
+        """The data, split; with part of the training labels, if `fraction` says so. Patients never on both sides.
+
+        judged  False leaves a test file of one's own unread, and the test part empty
+        """
+        return splitting.few(config, self.of(config, judged).load(config, data_home))
 
     def looked_for(self, classes: Sequence[str], wanted: str) -> int:
         """The number of the class to be found."""
@@ -173,75 +155,25 @@ class Task:
             raise ValueError(f"positive: {wanted!r} is no class; there are {', '.join(map(repr, classes))}")
         return list(classes).index(wanted)
 
+    def data_name(self, config: Config) -> str:
+        """The name of the data set, or the file or folder."""
+        return config.data or next(iter(self.data))
 
-# -------------------------------------------------------------------- splitting
+    def is_own(self, config: Config) -> bool:
+        """Whether they are a file or folder of one's own."""
+        return self.data_name(config) not in self.data
 
-
-def _own(config: Config, form: Form) -> Parts:
-    train = form.dataset(config.data, config)
-    if len(train.classes) < 2:
-        raise ValueError(f"{config.data} holds one class alone, {train.classes[0]!r}: there is nothing to tell it from")
-    if train.groups is None and hasattr(train, "texts"):  # of a split made here, equal texts stand on one side
-        train.groups = np.unique(train.texts, return_inverse=True)[1]
-    if config.test:
-        parts = official(config, train, form.dataset(config.test, config, like=train))
-        return replace(parts, judged=config.test)
-    y = np.asarray(train.labels)
-    for k, name in enumerate(train.classes):
-        count, of = ((y == k).sum(), "rows") if train.groups is None else (len(set(train.groups[y == k])), "groups")
-        if count < FOLDS:
-            raise ValueError(
-                f"{config.data}: class {name!r} has {count} {of}, too few to keep a fifth to judge by; {FOLDS} are "
-                "needed: leave the class out, or give test"
-            )
-    return folded(config, train)
+    def is_generated(self, config: Config) -> bool:
+        """Whether the data come from no patient; a file of one's own may be called as it likes."""
+        return (name := self.data_name(config)) in self.data and name.startswith("generated")
 
 
-def official(config: Config, train: Any, test: Any, validation: Any = None) -> Parts:
-    """Parts of data sets that are split already; something to watch is cut off the training part if need be."""
-    watched = None if validation is None else Samples.of(validation)
-    learnt = Samples.of(train)
-    if watched is None:
-        learnt, watched = _kept_back(config, learnt)
-    return Parts(learnt, watched, Samples.of(test), **_about(train))
+def _check_threshold(threshold: str) -> None:
+    """Refuse what is no probability and no rule to choose one by."""
+    from tinymed.evaluation import choose_threshold
 
-
-def folded(config: Config, whole: Any) -> Parts:
-    """Parts of a data set without a split: one of five stratified parts is judged by, groups kept together."""
-    samples = Samples.of(whole)
-    folds = stratified_folds(samples.y, FOLDS, config.fold // FOLDS, samples.groups)
-    train, test = folds[config.fold % FOLDS]
-    learnt, watched = _kept_back(config, samples.take(train))
-    return Parts(learnt, watched, samples.take(test), **_about(whole))
-
-
-def _kept_back(config: Config, train: Samples) -> tuple[Samples, Samples | None]:
-    """Training part and what is watched, where a share is asked for or something is chosen by it."""
-    chosen = config.patience or config.keep == "best" or number(config.threshold) is None
-    share = config.validation or (WATCHED if chosen else 0)
-    if not share:
-        return train, None
-    learnt, watched = stratified_split(train.y, [1 - share, share], config.seed, train.groups)
-    return train.take(learnt), train.take(watched)
-
-
-def number(threshold: str) -> float | None:
-    """The number that a threshold is, or None where it is a rule."""
-    try:
-        return float(threshold)
-    except ValueError:
-        return None
-
-
-def _about(dataset: Any) -> dict[str, Any]:
-    layout = getattr(dataset, "layout", None)
-    columns = next((getattr(dataset, name) for name in ("columns", "genes") if hasattr(dataset, name)), ())
-    return {
-        "classes": tuple(getattr(dataset, "classes", ())),
-        "source": dataset.source,
-        "licence": dataset.licence or "",
-        "citation": dataset.citation or "",
-        "columns": tuple(map(str, columns)),
-        "layout": layout,
-        "unit": getattr(dataset, "unit", ""),
-    }
+    value = number(threshold)
+    if value is None:
+        choose_threshold([0.2, 0.8], [0, 1], rule=threshold)
+    elif not 0 <= value <= 1:
+        raise ValueError(f"threshold must lie in 0…1, or be the name of a rule, got {threshold}")

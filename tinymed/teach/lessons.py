@@ -15,7 +15,6 @@ After the mark may come what Jupyter keeps of a cell, as jupytext writes it: `# 
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import tinymed
+from tinymed.data.extras import needed
 
 MARK = re.compile(  # "# %% a title [markdown] key=value …": the title and what follows it may be missing
     r"# %%(?: +[^\[\s][^\[\n]*?)??(?: +(?P<markdown>\[(?:markdown|md)\]))?(?: +(?P<kept>[\w.-]+=\S.*?))? *"
@@ -270,11 +270,3 @@ def notebook(text: str, file: Path | str = "lesson") -> Any:
     for k, cell in enumerate(made.cells):
         cell["id"] = f"cell-{k}"  # the same for the same lesson
     return made
-
-
-def needed(module: str, extra: str) -> Any:
-    """Import a module that an extra brings. Raises ImportError with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(f'this needs {module}, which is not installed: pip install "tinymed[{extra}]"') from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinymed.data import DataLoader, TensorDataset
+from tinymed.data import DataLoader, TensorDataset, set_epoch
 from tinymed.nn.module import Module
 from tinymed.random import Generator
 from tinymed.tensor import Tensor, as_tensor
@@ -69,9 +69,8 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         """Tell sampler and datasets, if they draw anew in each epoch, which it is (as DistributedSampler's method)."""
-        for part in (self.loader.sampler, *inner(self.loader.dataset)):
-            if hasattr(part, "set_epoch"):
-                part.set_epoch(epoch)
+        set_epoch(self.loader.sampler, epoch)
+        set_epoch(self.loader.dataset, epoch)
 
     def generators(self) -> list[Generator]:
         """Those of its own that the order of items is drawn from."""
@@ -86,13 +85,6 @@ class Batches:
         if hasattr(dataset, "set_epoch") and hasattr(dataset, "labels"):
             return np.asarray(dataset.labels)
         return np.array([np.asarray(dataset[k][1]) for k in range(len(dataset))])
-
-
-def inner(dataset: Any) -> Iterator[Any]:
-    """A dataset, the one that it is made of (as a Subset is), and so on."""
-    while dataset is not None:
-        yield dataset
-        dataset = getattr(dataset, "dataset", None)
 
 
 def _dataset(data: Any, name: str, labelled: bool) -> Any:

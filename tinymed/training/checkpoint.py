@@ -17,12 +17,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tinymed.data import TensorDataset
+from tinymed.data.augmented import inner
 from tinymed.nn.module import Module, array_of
 from tinymed.optim import Optimizer
 from tinymed.random import Generator
 from tinymed.tensor import Tensor
 from tinymed.training import weights
-from tinymed.training.batches import Batches, inner
+from tinymed.training.batches import Batches
 from tinymed.training.weights import CheckpointError
 
 FORMAT = "1"  # of the metadata, to be told apart from later ones

@@ -128,12 +128,12 @@ def fit(
                 elif scheduler is not by_batch:
                     scheduler.step()
                 history.append(epoch, logs)
-                shown.epoch(epoch, logs)
                 stopped = [c for c in called if c.on_epoch_end(epoch, logs) is True]
                 if stopped:
                     history.note = f"stopped after epoch {epoch} by {stopped[0]!r}"
                 if saved is not None:
                     saved.save()
+                shown.epoch(epoch, logs)  # an epoch that was seen has been saved
         except KeyboardInterrupt:
             history.note = (
                 f"interrupted in epoch {len(history) + 1}; the figures are of the {len(history)} finished before"

@@ -95,7 +95,8 @@ def hold_statistics(model: Module) -> None:
     for layer in model.modules():
         if isinstance(layer, BATCH_NORMS):
             own = [p.requires_grad for p in layer.parameters()]
-            if not any(own) if own else vars(layer).get("frozen"):
+            frozen = not any(own) if own else getattr(layer, "frozen", False)
+            if frozen:
                 layer.eval()
 
 

@@ -40,6 +40,15 @@ CORRECTED_STANDARD_ERROR = Exercise(
         "that is sd/√J, as if folds were independent: they share their rows, add n_test/n_train to 1/J": (
             lambda shares, n_train, n_test: _error(shares, 1 / len(shares))
         ),
+        "that is sd/√J, and with ddof=0: divide by J − 1, and add n_test/n_train to 1/J": (
+            lambda shares, n_train, n_test: _error(shares, 1 / len(shares), ddof=0)
+        ),
+        "np.std as it is says how the folds spread: the error of their mean is asked for, and ddof=1": (
+            lambda shares, n_train, n_test: float(np.std(shares))
+        ),
+        "that says how the folds spread: the error of their mean is asked for": (
+            lambda shares, n_train, n_test: _error(shares, 1)
+        ),
         "1/J is missing: a few folds are less sure than many": (
             lambda shares, n_train, n_test: _error(shares, n_test / n_train)
         ),
@@ -141,6 +150,15 @@ IN_RAW_UNITS = Exercise(
         "the bias stays as it was: the means move it too": lambda w, b, mean, std: (w / std, b),
         "the weights are multiplied by the deviations: x' = (x − μ)/s divides": (
             lambda w, b, mean, std: (w * std, b - w * std @ mean)
+        ),
+        "the bias is right; the weights are multiplied by the deviations where they are divided": (
+            lambda w, b, mean, std: (w * std, b - w / std @ mean)
+        ),
+        "the weights are divided by the deviations, not multiplied; and the means move the bias": (
+            lambda w, b, mean, std: (w * std, b)
+        ),
+        "w · (x − μ)/s: every weight is divided by s, those that meet the means too": (
+            lambda w, b, mean, std: (w * std, b - w @ mean)
         ),
         "the means are taken off with the old weights: with those divided by s": (
             lambda w, b, mean, std: (w / std, b - w @ mean)

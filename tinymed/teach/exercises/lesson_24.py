@@ -161,7 +161,7 @@ def _labels(rng: np.random.Generator) -> list[Case]:
 BALANCED_WEIGHTS = Exercise(
     "balanced_weights",
     24,
-    "the weight (C,) of each class, N / (C · N_c): all classes count alike, and the samples' mean weight is 1",
+    "the weight (C,) of each class, N / (C · N_c), N_c > 0: all classes count alike, the samples' mean weight is 1",
     balanced_weights,
     _labels,
     {
@@ -170,6 +170,9 @@ BALANCED_WEIGHTS = Exercise(
         ),
         "N / N_c: divide by the number of classes too, or every step is C times as long": (
             lambda labels, C: len(labels) / np.bincount(labels, minlength=C)
+        ),
+        "those are the classes' shares, N_c / N: a rare class must weigh more, not less; take the inverse": (
+            lambda labels, C: np.bincount(labels, minlength=C) / len(labels)
         ),
         "turned round: the rare class must weigh more, not less": (
             lambda labels, C: C * np.bincount(labels, minlength=C) / len(labels)

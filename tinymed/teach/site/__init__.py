@@ -15,8 +15,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+from tinymed.data.extras import install, needed
 from tinymed.teach import lessons as files
-from tinymed.teach.lessons import needed
 from tinymed.teach.site import pages
 from tinymed.teach.site.run import run
 
@@ -65,7 +65,7 @@ def _have_extra() -> None:
     try:
         metadata.distribution(FILES)
     except metadata.PackageNotFoundError:
-        raise ImportError(f'this needs {FILES}, which is not installed: pip install "tinymed[docs]"') from None
+        raise ImportError(f"this needs {FILES}, which is not installed: {install('docs')}") from None
 
 
 def _may_replace(out: Path) -> None:

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tinymed.data.extras import needed
 from tinymed.teach import findings
 from tinymed.teach.equations import EQUATIONS, lesson_on
-from tinymed.teach.lessons import BEGIN, END, Lesson, folder, joined, lessons, needed, notebook
+from tinymed.teach.lessons import BEGIN, END, Lesson, folder, joined, lessons, notebook
 from tinymed.teach.site.api import write_api
 from tinymed.teach.steps import shown
 

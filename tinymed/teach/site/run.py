@@ -11,7 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from tinymed.teach.lessons import Lesson, needed, notebook
+from tinymed.data.extras import needed
+from tinymed.teach.lessons import Lesson, notebook
 
 SECONDS = 300  # that one cell may take
 
