@@ -243,17 +243,14 @@ class Texts(Form):
 
 def _rows(path: str, config: Config, like: Any, **how: Any) -> Any:
     """A table of one's own, its numbers as they stand unless `how` says otherwise."""
-    from tinymed.data import load_csv, load_rows
+    from tinymed.data import load_csv
 
     if Path(path).suffix.lower() not in TABLES:
         raise ValueError(f"{path}: expected a table, {' or '.join(TABLES)}")
     if like is not None:
-        made = load_csv(path, like=_layout(like, config, how.get("missing", "refuse")))
-    else:
-        about = {"label": config.label, "encoding": config.encoding or None, "group": config.group or None}
-        made = load_csv(path, **{"normalize": False, **about, **how})
-    made.names = load_rows(path, made.layout)[0]  # by the column `id`, or the row's number
-    return made
+        return load_csv(path, like=_layout(like, config, how.get("missing", "refuse")))
+    about = {"label": config.label, "encoding": config.encoding or None, "group": config.group or None}
+    return load_csv(path, **{"normalize": False, **about, **how})
 
 
 def _shape(like: Any) -> tuple[int, ...]:
