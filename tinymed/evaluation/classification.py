@@ -256,7 +256,7 @@ class Evaluation:
     def errors(self) -> np.ndarray:
         """Numbers of the cases predicted wrongly, the most confidently wrong first."""
         wrong = np.flatnonzero(self.predicted != self.labels)
-        return wrong[np.argsort(self.probabilities[wrong, self.labels[wrong]], kind="stable")]
+        return wrong[np.argsort(-self.probabilities[wrong, self.predicted[wrong]], kind="stable")]
 
     def subset(self, cases: Any) -> Evaluation:
         """The same of some of the cases: a mask (N,) of bool, or numbers."""
